@@ -1,0 +1,1 @@
+"""Settings and logging: the only rooms that read the environment."""

@@ -1,0 +1,1 @@
+"""The rules of metering and billing: no HTTP, no queue, no vendor, no environment."""

@@ -1,0 +1,1 @@
+"""The machine room: PostgreSQL, Valkey, service, worker and beat under one supervisor on a bare machine."""
