@@ -64,8 +64,11 @@ class RunningStack(PydanticBaseSettingsSource):
             stack = json.loads((Path(data) / STACK_FILE).read_text())
         except FileNotFoundError:
             return {}
-        return {"DATABASE_URL": stack["database_url"], "REDIS_URL": stack["redis_url"],
-                "service_url": stack["service_url"]}
+        return {
+            "DATABASE_URL": stack["database_url"],
+            "REDIS_URL": stack["redis_url"],
+            "service_url": stack["service_url"],
+        }
 
 
 @cache

@@ -1,0 +1,94 @@
+"""Who and what exists: licensors, licensees, their accounts, models and their lineage, meter keys."""
+
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, LargeBinary, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.database import Base
+
+
+class Party:
+    """What an invoice prints of either side."""
+
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    address: Mapped[list[str]] = mapped_column(server_default="{}")
+    email: Mapped[str] = mapped_column(server_default="")
+    tax_id: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Licensor(Party, Base):
+    """Who owns models and asks for fees."""
+
+    __tablename__ = "licensors"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    invoice_prefix: Mapped[str] = mapped_column(unique=True)
+
+
+class Licensee(Party, Base):
+    """A platform that hosts models and reports images."""
+
+    __tablename__ = "licensees"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+
+
+class Account(Base):
+    """The pair of a licensor and a licensee. Its zone and currency are fixed for good."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (UniqueConstraint("licensee_id", "licensor_id"),)
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    licensor_id: Mapped[int] = mapped_column(ForeignKey("licensors.id"))
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"))
+    zone: Mapped[str]
+    currency: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Model(Base):
+    """An AI image model, base or derivative. `owes` says which fees an image made with it is counted for."""
+
+    __tablename__ = "models"
+    __table_args__ = (CheckConstraint("owes IN ('own', 'base', 'both')", name="owes"),)
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    licensor_id: Mapped[int] = mapped_column(ForeignKey("licensors.id"))
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    owes: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ModelBase(Base):
+    """One edge of the lineage: a derivative and a model it was made from. A merge has several."""
+
+    __tablename__ = "model_bases"
+    __table_args__ = (CheckConstraint("model_id <> base_id", name="not_itself"),)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    base_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+
+
+class ModelName(Base):
+    """A name by which platforms report a model: its slug, its AIR, any other agreed alias."""
+
+    __tablename__ = "model_names"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+
+
+class MeterKey(Base):
+    """A licensee's credential for reporting. The secret is shown once and kept only as a hash."""
+
+    __tablename__ = "meter_keys"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"))
+    public_id: Mapped[str] = mapped_column(unique=True)
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    label: Mapped[str]
+    backfill_from: Mapped[date | None]
+    backfill_reason: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

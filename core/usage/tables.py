@@ -1,0 +1,118 @@
+"""What happened: reports, events, and the daily counts rolled up from them.
+
+Reports and events are facts: the application may add them and never change them. Every key starts with `licensee_id`,
+so that two licensees can never touch each other's rows and the tables can be distributed by it. Events have no foreign
+keys: each would be looked up for every event, and the licensee comes from a meter key, which has one. Names of models
+are kept as they were sent; the roll-up resolves them.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, Sequence, String, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from core.database import Base
+
+MAX_IMAGE_COUNT = 1_000_000_000
+REPORT_NUMBERS = Sequence("usage_report_numbers", metadata=Base.metadata)
+BYTEWISE = Text(collation="C")
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+class UsageReport(Base):
+    """One submitted batch, the digest of its body and the receipt it was given: the same id gets the same answer."""
+
+    __tablename__ = "usage_reports"
+    __table_args__ = (
+        Index("ix_usage_reports_received", "licensee_id", "received_at"),
+        CheckConstraint("length(report_id) BETWEEN 1 AND 255", name="report_id"),
+    )
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    report_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    report_no: Mapped[int]
+    key_id: Mapped[int]
+    source: Mapped[str | None]
+    sequence: Mapped[int | None]
+    body_digest: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    accepted: Mapped[int] = mapped_column(Integer)
+    duplicate: Mapped[int] = mapped_column(Integer)
+    held: Mapped[int] = mapped_column(Integer)
+    conflict: Mapped[int] = mapped_column(Integer)
+    rejected: Mapped[int] = mapped_column(Integer)
+    image_count: Mapped[int]
+    outcomes: Mapped[list[dict[str, Any]]]
+
+
+class UsageEvent(Base):
+    """One fact: so many images, with this model, at this time. Counted at most once for its id, for ever."""
+
+    __tablename__ = "usage_events"
+    __table_args__ = (
+        Index("ix_usage_events_xid", "xid"),
+        CheckConstraint(f"image_count BETWEEN 1 AND {MAX_IMAGE_COUNT}", name="image_count"),
+        CheckConstraint("length(event_id) BETWEEN 1 AND 255", name="event_id"),
+    )
+    licensee_id: Mapped[int] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    model: Mapped[str] = mapped_column(BYTEWISE)
+    image_count: Mapped[int] = mapped_column(Integer)
+    occurred_at: Mapped[datetime]
+    adapters: Mapped[list[str]] = mapped_column(ARRAY(BYTEWISE))
+    plan: Mapped[str] = mapped_column(BYTEWISE)
+    report_no: Mapped[int]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    xid: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+
+
+class RollupWatermark(Base):
+    """Events of transactions before `xid` are in the daily counts; the rest are not."""
+
+    __tablename__ = "rollup_watermarks"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    xid: Mapped[int] = mapped_column(Xid8)
+    moved_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Resolution(Base):
+    """Which models a reported combination of model and adapters was counted for, and which names are still held.
+
+    When the registry learns more, the combination is resolved again and only the difference is counted.
+    """
+
+    __tablename__ = "resolutions"
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    model: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    adapters: Mapped[list[str]] = mapped_column(ARRAY(BYTEWISE), primary_key=True)
+    model_ids: Mapped[list[int]]
+    via_model_id: Mapped[int | None]
+    held_names: Mapped[list[str]] = mapped_column(ARRAY(String))
+    first_xid: Mapped[int] = mapped_column(Xid8)
+
+
+class DailyCount(Base):
+    """Images in which a fee-bearing model was involved on a day of the account's zone: a sum over events, rebuildable.
+
+    `via_model_id` is the model that the events named (often a derivative), `plan` the end user's on the platform.
+    """
+
+    __tablename__ = "daily_counts"
+    __table_args__ = (CheckConstraint("image_count >= 0 AND event_count >= 0", name="counts"),)
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    model_id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    via_model_id: Mapped[int] = mapped_column(primary_key=True)
+    plan: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    image_count: Mapped[int]
+    event_count: Mapped[int]
