@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     future_minutes: int = Field(default=5, description="how far ahead a licensee's clock may be")
     rollup_seconds: float = Field(default=5.0, description="how often beat asks for a roll-up")
     sweep_seconds: float = Field(default=30.0, description="how often beat looks for work whose lease is over")
-    lease_seconds: int = Field(default=120, description="how long a worker may hold a piece of work")
+    lease_seconds: int = Field(default=60, description="how long a worker may hold a piece of work")
+    kill_point: str = Field(default="", description="for tests: die at this point (core/kill_points.py)")
     log_format: str = Field(default="text", description="text for people, json for machines")
 
     @classmethod
@@ -71,7 +72,16 @@ class RunningStack(PydanticBaseSettingsSource):
         }
 
 
+_chosen: dict[str, Any] = {}
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
-    return Settings()
+    return Settings(**_chosen)
+
+
+def choose(**said: Any) -> None:
+    """What a command was told on its own line goes before the environment: `choose(data=Path("/tmp/other"))`."""
+    _chosen.update(said)
+    settings.cache_clear()

@@ -1,0 +1,1 @@
+"""What was agreed: agreements, amendments, fee schedules, commitments and units."""

@@ -1,0 +1,1 @@
+"""What it costs: pure arithmetic from contracts and counts to exact lines."""

@@ -29,6 +29,12 @@ class Xid8(UserDefinedType[int]):
     def get_col_spec(self, **_: Any) -> str:
         return "xid8"
 
+    def bind_processor(self, _dialect: Any) -> Any:
+        return lambda value: None if value is None else str(value)
+
+    def result_processor(self, _dialect: Any, _coltype: Any) -> Any:
+        return lambda value: None if value is None else int(value)
+
 
 class UsageReport(Base):
     """One submitted batch, the digest of its body and the receipt it was given: the same id gets the same answer."""
@@ -94,7 +100,7 @@ class Resolution(Base):
     __tablename__ = "resolutions"
     licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
     model: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
-    adapters: Mapped[list[str]] = mapped_column(ARRAY(BYTEWISE), primary_key=True)
+    adapters: Mapped[tuple[str, ...]] = mapped_column(ARRAY(BYTEWISE, as_tuple=True), primary_key=True)
     model_ids: Mapped[list[int]]
     via_model_id: Mapped[int | None]
     held_names: Mapped[list[str]] = mapped_column(ARRAY(String))

@@ -53,6 +53,7 @@ GRANT DELETE ON agreement_models TO perimage_app;
 
 GRANT UPDATE ON rollup_watermarks, number_series, invoices, billing_run_items TO perimage_app;
 GRANT UPDATE, DELETE ON resolutions, daily_counts, invoice_lines TO perimage_app;
+GRANT DELETE ON invoices TO perimage_app;
 
 GRANT SELECT ON accounts, models, model_bases, model_names, units, licensors, licensees, agreements, amendments,
     agreement_models, usage_reports, usage_events, resolutions, daily_counts, invoices, invoice_lines,
@@ -168,6 +169,7 @@ LICENSEE_SEES = {
 
 
 def upgrade() -> None:
+    op.execute("INSERT INTO rollup_watermarks (name, xid) VALUES ('usage', '0')")
     op.execute(ROLES)
     op.execute(GRANTS)
     op.execute(APPEND_ONLY)

@@ -13,6 +13,6 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the `perimage` command."""
-    from service.cli import up  # noqa: F401
+    from service.cli import apply, close, demo, keys, migrate, quote, up, verify  # noqa: F401
 
     app()

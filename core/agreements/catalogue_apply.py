@@ -1,0 +1,181 @@
+"""Reads what stands and carries out a catalogue: everything in the caller's transaction, or a refusal and nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.orm import Session
+
+from core.agreements.catalogue import AgreementEntry, Declared, UnitEntry
+from core.agreements.catalogue_changes import Changes, Step, compare
+from core.agreements.sign import amend, draft, redraft, sign, sign_draft
+from core.agreements.tables import Agreement, Amendment, Unit
+from core.agreements.terms import Terms, parse_terms
+from core.errors import Conflict
+from core.period import Period
+from core.registry import register
+from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
+from core.registry.lineage import owes_of
+from core.registry.tables import Account, Licensee, Licensor, Model, ModelBase, ModelName
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('perimage catalogue'))")
+
+
+def plan(session: Session, declared: Declared, today: date) -> Changes:
+    """What applying the catalogue would do now. Reads only."""
+    return compare(declared, standing(session), today)
+
+
+def apply(session: Session, declared: Declared, today: date, *, shown: Changes | None = None) -> Changes:
+    """Does what the catalogue declares, once at a time, and says what was done.
+
+    Refuses if anything in it is refused, or if something else was changed since the plan in `shown` was made: then
+    nothing is done that nobody has seen.
+    """
+    session.execute(_ONE_AT_A_TIME)
+    changes = plan(session, declared, today)
+    if shown is not None and changes != shown:
+        raise Conflict("catalogue_moved", "something was changed since the plan was made: look at the new plan first")
+    if changes.refused:
+        first = changes.refused[0]
+        raise Conflict("catalogue_refused", f"{first.path}: {first.sentence}", path=first.path)
+    _carry_out(session, changes)
+    return changes
+
+
+def standing(session: Session) -> Declared:
+    """Everything that stands, as the values a catalogue would declare it with."""
+    licensors = {row.id: row for row in session.scalars(select(Licensor).order_by(Licensor.id))}
+    licensees = {row.id: row for row in session.scalars(select(Licensee).order_by(Licensee.id))}
+    accounts = {
+        id_: AccountEntry(licensors[licensor_id].slug, licensees[licensee_id].slug, currency, zone)
+        for id_, licensor_id, licensee_id, currency, zone in session.execute(
+            select(Account.id, Account.licensor_id, Account.licensee_id, Account.currency, Account.zone).order_by(
+                Account.id
+            )
+        )
+    }
+    units = session.scalars(select(Unit).order_by(Unit.code))
+    return Declared(
+        licensors={r.slug: LicensorEntry(r.slug, _contact(r), r.invoice_prefix) for r in licensors.values()},
+        licensees={r.slug: LicenseeEntry(r.slug, _contact(r)) for r in licensees.values()},
+        models=_models(session, {id_: licensor.slug for id_, licensor in licensors.items()}),
+        units={unit.code: UnitEntry(unit.code, unit.name, unit.decimals) for unit in units},
+        accounts={(account.licensor, account.licensee): account for account in accounts.values()},
+        agreements=_agreements(session, accounts),
+    )
+
+
+def _contact(party: Licensor | Licensee) -> Contact:
+    return Contact(party.name, tuple(party.address), party.email, party.tax_id)
+
+
+def _models(session: Session, licensors: dict[int, str]) -> dict[str, ModelEntry]:
+    rows = list(session.scalars(select(Model).order_by(Model.id)))
+    slugs = {row.id: row.slug for row in rows}
+    bases: dict[int, set[str]] = defaultdict(set)
+    for model_id, base_id in session.execute(select(ModelBase.model_id, ModelBase.base_id)):
+        bases[model_id].add(slugs[base_id])
+    names: dict[int, set[str]] = defaultdict(set)
+    for name, model_id in session.execute(select(ModelName.name, ModelName.model_id)):
+        names[model_id].add(name)
+    return {
+        row.slug: ModelEntry(
+            row.slug,
+            row.name,
+            licensors[row.licensor_id],
+            row.kind,
+            owes_of(row.owes),
+            frozenset(bases[row.id]),
+            frozenset(names[row.id] - {row.slug}),
+        )
+        for row in rows
+    }
+
+
+def _agreements(session: Session, accounts: dict[int, AccountEntry]) -> dict[str, AgreementEntry]:
+    versions: dict[int, list[tuple[date, Terms]]] = defaultdict(list)
+    for agreement_id, effective_on, document in session.execute(
+        select(Amendment.agreement_id, Amendment.effective_on, Amendment.terms).order_by(Amendment.number)
+    ):
+        versions[agreement_id].append((effective_on, parse_terms(document)))
+    return {
+        row.slug: AgreementEntry(
+            row.slug,
+            row.name,
+            accounts[row.account_id].licensor,
+            accounts[row.account_id].licensee,
+            Period(row.starts_on, row.ends_on),
+            tuple(versions[row.id]),
+            draft=row.status == "draft",
+        )
+        for row in session.scalars(select(Agreement).order_by(Agreement.id))
+    }
+
+
+def _carry_out(session: Session, changes: Changes) -> None:
+    """In the order in which one thing needs another."""
+    register.add_licensors(session, _new(changes, "licensor"))
+    register.add_licensees(session, _new(changes, "licensee"))
+    register.add_models(session, _new(changes, "model"))
+    register.add_accounts(session, _new(changes, "account"))
+    for party, kind in ((Licensor, "licensor"), (Licensee, "licensee")):
+        for step in _altered(changes, kind):
+            register.change_contact(session, party, step.key, step.after.contact)
+    models = _altered(changes, "model")
+    register.rename_models(session, {s.key: s.after.name for s in models if s.after.name != s.before.name})
+    register.add_names(session, {name: s.key for s in models for name in s.after.names - s.before.names})
+    _units(session, changes)
+    _carry_out_agreements(session, changes.of("agreement"))
+
+
+def _new(changes: Changes, kind: str) -> list[Any]:
+    return [step.after for step in changes.created if step.kind == kind]
+
+
+def _altered(changes: Changes, kind: str) -> list[Step]:
+    return [step for step in changes.changed if step.kind == kind]
+
+
+def _units(session: Session, changes: Changes) -> None:
+    new = [{"code": unit.code, "name": unit.name, "decimals": unit.decimals} for unit in _new(changes, "unit")]
+    if new:
+        session.execute(insert(Unit), new)
+    for step in _altered(changes, "unit"):
+        session.execute(update(Unit).where(Unit.code == step.key).values(name=step.after.name))
+
+
+def _carry_out_agreements(session: Session, steps: Iterable[Step]) -> None:
+    accounts = {
+        (licensor, licensee): account
+        for account, licensor, licensee in session.execute(
+            select(Account, Licensor.slug, Licensee.slug)
+            .join(Licensor, Licensor.id == Account.licensor_id)
+            .join(Licensee, Licensee.id == Account.licensee_id)
+        )
+    }
+    for step in steps:
+        after: AgreementEntry = step.after
+        if step.before is None:
+            write = draft if after.draft else sign
+            account = accounts[after.licensor, after.licensee]
+            (_, terms), *amendments = after.versions
+            write(session, account, after.slug, after.term, terms, name=after.name or "", amendments=amendments)
+        else:
+            _change_agreement(session, step.before, after)
+
+
+def _change_agreement(session: Session, before: AgreementEntry, after: AgreementEntry) -> None:
+    if after.name is not None and after.name != before.name:
+        session.execute(update(Agreement).where(Agreement.slug == after.slug).values(name=after.name))
+    if not before.draft:
+        for effective_on, terms in after.versions[len(before.versions) :]:
+            amend(session, after.slug, effective_on, terms)
+        return
+    if (after.term, after.versions) != (before.term, before.versions):
+        (_, terms), *amendments = after.versions
+        redraft(session, after.slug, after.term, terms, amendments)
+    if not after.draft:
+        sign_draft(session, after.slug)

@@ -1,0 +1,396 @@
+"""The terms of an agreement: what one image costs, in which unit, and what was promised.
+
+`parse_terms` is the only way in and reads strictly; `terms_document` is the canonical form that the database keeps and
+hashes. The two round-trip. Terms say nothing about when they are in force: that is the agreement's term and the dates
+of its amendments (`core/rating/contract.py`).
+
+The document, with every key (those marked ? may be left out):
+
+    currency: USD                       what the invoice is in, ISO 4217
+    unit?: BUZZ                         what fees are agreed in; the currency when left out
+    conversions?: [{from: BUZZ, to: USD, rate: "0.001", effective_on?: 2026-01-01}]
+    fees:
+      - name: Anima images
+        models: [anima-1]
+        per?: model                     model: each model has its own tiers, included images, base fee and cap
+                                        group: the models of this fee share them
+        schedule: {kind: flat, rate: "5", band?: ["4", "6"]}       a band without a rate is not settled yet
+                | {kind: graduated, tiers: [{up_to: 1000, rate: "5"}, {rate: "4"}]}   each image at its tier's rate
+                | {kind: volume, tiers: ...}                       all images at the rate of the tier they reach
+                | {kind: package, size: 1000, price: "10"}         every package begun is owed in full
+                | {kind: zero}                                     counted and shown, nothing owed
+        included_images?: 100000        first images of a month, at zero; tiers begin after them
+        base_fee?: "999"                a month, in the unit; prorated by days at the start and the end
+        cap?: {images: 10000, kind: soft | hard}                   a month
+    commitments?:
+      - name: floor
+        kind: images | money            images, or fees in the invoice currency
+        quantity: 42000000
+        period: month | quarter | year | term
+        models?: [anima-1]              every fee-bearing model when left out
+        shortfall_rate?: "12"           per missing image; the flat rate in force on the last day when left out
+        starts_on?, ends_on?            limits it to a part of the term, so that a ramp is several in a row
+    early_termination?: prorated | full
+    payment_days?: 30
+    adapters?: base | own | both | none
+    definitions?: {image?: delivered | saved | requested, counted?: [previews, upscales, rejected],
+                   video_frame_factor?: "0.04", text?: ...}
+    eligibility?: {revenue_below?: {amount: "1000000", currency: USD}, attested?: monthly | yearly, text?: ...}
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from core.agreements.clauses import (
+    Cap,
+    Commitment,
+    Conversion,
+    Definitions,
+    Eligibility,
+    Fee,
+    Schedule,
+    Terms,
+    Tier,
+)
+from core.agreements.reading import (
+    Section,
+    count,
+    currency_code,
+    day,
+    many,
+    one_of,
+    positive,
+    rate,
+    refuse,
+    slug,
+    text,
+    unit_code,
+)
+from core.money import exponent, plain
+
+__all__ = [
+    "Cap",
+    "Commitment",
+    "Conversion",
+    "Definitions",
+    "Eligibility",
+    "Fee",
+    "Schedule",
+    "Terms",
+    "Tier",
+    "parse_terms",
+    "terms_document",
+]
+
+
+def parse_terms(document: Mapping[str, Any]) -> Terms:
+    """The terms written in a document (YAML or JSON, already loaded).
+
+    Raises `InvalidInput`, code `invalid_terms`, for anything unknown, inexact or contradictory; its detail `path` names
+    the place.
+    """
+    section = Section(document, "")
+    currency = section.required("currency", currency_code)
+    unit = section.optional("unit", unit_code, currency)
+    terms = Terms(
+        currency=currency,
+        unit=unit,
+        conversions=_conversions(section, unit, currency),
+        fees=section.required("fees", many(_fee)),
+        commitments=section.optional("commitments", many(_commitment), ()),
+        early_termination=section.optional("early_termination", one_of("prorated", "full"), "prorated"),
+        payment_days=section.optional("payment_days", count, 30),
+        adapters=section.optional("adapters", one_of("base", "own", "both", "none"), None),
+        definitions=section.optional("definitions", _definitions, Definitions()),
+        eligibility=section.optional("eligibility", _eligibility, None),
+    )
+    section.done()
+    _check_fees(terms)
+    for n, commitment in enumerate(terms.commitments):
+        _check_commitment(terms, commitment, f"commitments[{n}]")
+    return terms
+
+
+def terms_document(terms: Terms) -> dict[str, Any]:
+    """The canonical document: only JSON types, amounts as plain decimal strings, every default spelled out.
+
+    `parse_terms` gives the same terms back, and equal terms give equal documents; so it can be stored and hashed.
+    """
+    document: dict[str, Any] = {"currency": terms.currency, "unit": terms.unit}
+    if terms.conversions:
+        document["conversions"] = [
+            _present(
+                {"from": terms.unit, "to": terms.currency, "rate": plain(c.rate), "effective_on": _iso(c.effective_on)}
+            )
+            for c in terms.conversions
+        ]
+    document["fees"] = [_fee_document(fee) for fee in terms.fees]
+    document["commitments"] = [
+        _present(
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "quantity": int(c.quantity) if c.kind == "images" else plain(c.quantity),
+                "period": c.period,
+                "models": None if c.models is None else list(c.models),
+                "shortfall_rate": _plain(c.shortfall_rate),
+                "starts_on": _iso(c.starts_on),
+                "ends_on": _iso(c.ends_on),
+            }
+        )
+        for c in terms.commitments
+    ]
+    document["early_termination"] = terms.early_termination
+    document["payment_days"] = terms.payment_days
+    said, who = terms.definitions, terms.eligibility
+    document["definitions"] = _present(
+        {
+            "image": said.image,
+            "counted": list(said.counted),
+            "video_frame_factor": _plain(said.video_frame_factor),
+            "text": said.text or None,
+        }
+    )
+    below = who.revenue_below if who else None
+    return document | _present(
+        {
+            "adapters": terms.adapters,
+            "eligibility": who
+            and _present(
+                {
+                    "revenue_below": below and {"amount": plain(below[0]), "currency": below[1]},
+                    "attested": who.attested,
+                    "text": who.text or None,
+                }
+            ),
+        }
+    )
+
+
+def _fee_document(fee: Fee) -> dict[str, Any]:
+    price = fee.schedule
+    schedule: dict[str, Any] = {"kind": price.kind}
+    if price.kind == "flat":
+        schedule |= _present(
+            {"rate": _plain(price.flat_rate), "band": price.band and [plain(end) for end in price.band]}
+        )
+    elif price.kind == "package":
+        schedule |= {"size": price.size, "price": plain(price.tiers[0].rate)}
+    elif price.kind != "zero":
+        schedule["tiers"] = [_present({"up_to": tier.up_to, "rate": plain(tier.rate)}) for tier in price.tiers]
+    return _present(
+        {
+            "name": fee.name,
+            "models": list(fee.models),
+            "per": fee.per,
+            "schedule": schedule,
+            "included_images": fee.included_images or None,
+            "base_fee": _plain(fee.base_fee),
+            "cap": fee.cap and {"images": fee.cap.images, "kind": fee.cap.kind},
+        }
+    )
+
+
+def _present(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _plain(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
+
+
+def _iso(value: date | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def _conversions(section: Section, unit: str, currency: str) -> tuple[Conversion, ...]:
+    def conversion(value: object, path: str) -> Conversion:
+        part = Section(value, path)
+        pair = part.required("from", unit_code), part.required("to", currency_code)
+        if pair != (unit, currency):
+            refuse(path, f"this converts {pair[0]} to {pair[1]}, but fees go from {unit} to {currency}")
+        found = Conversion(part.required("rate", positive), part.optional("effective_on", day, None))
+        part.done()
+        return found
+
+    found = section.optional("conversions", many(conversion), ())
+    if unit == currency and found:
+        refuse("conversions", f"fees are agreed in the invoice currency {currency}: leave conversions out")
+    if unit != currency and not found:
+        refuse("conversions", f"fees are in {unit} and invoices in {currency}: say what one {unit} is worth")
+    days = [conversion.effective_on or date.min for conversion in found]
+    if len(set(days)) < len(days):
+        refuse("conversions", "two conversions take effect on the same day: keep one of them")
+    return tuple(sorted(found, key=lambda conversion: conversion.effective_on or date.min))
+
+
+def _fee(value: object, path: str) -> Fee:
+    part = Section(value, path)
+    fee = Fee(
+        name=part.required("name", text),
+        models=part.required("models", many(slug)),
+        per=part.optional("per", one_of("model", "group"), "model"),
+        schedule=part.required("schedule", _schedule),
+        included_images=part.optional("included_images", count, 0),
+        base_fee=part.optional("base_fee", positive, None),
+        cap=part.optional("cap", _cap, None),
+    )
+    part.done()
+    if not fee.models:
+        refuse(f"{path}.models", "name at least one model")
+    if fee.included_images and fee.schedule.kind == "zero":
+        refuse(f"{path}.included_images", "every image is free under a zero schedule: leave this out, or use a cap")
+    return fee
+
+
+def _schedule(value: object, path: str) -> Schedule:
+    part = Section(value, path)
+    kind = part.required("kind", one_of("flat", "graduated", "volume", "package", "zero"))
+    schedule = Schedule(kind)
+    if kind == "flat":
+        band = part.optional("band", _band, None)
+        settled = part.optional("rate", positive, None) if band else part.required("rate", positive)
+        if band and settled is not None and not band[0] <= settled <= band[1]:
+            refuse(f"{path}.rate", f"{settled} lies outside the band of {band[0]} to {band[1]}")
+        schedule = Schedule(kind, () if settled is None else (Tier(None, settled),), band)
+    elif kind == "package":
+        size = part.required("size", count)
+        schedule = Schedule(kind, (Tier(None, part.required("price", positive)),), size=size)
+    elif kind != "zero":
+        schedule = Schedule(kind, part.required("tiers", _tiers))
+    part.done()
+    return schedule
+
+
+def _band(value: object, path: str) -> tuple[Decimal, Decimal]:
+    ends = many(positive)(value, path)
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        refuse(path, 'write the lowest and the highest price, such as ["12", "16"]')
+    return ends[0], ends[1]
+
+
+def _tiers(value: object, path: str) -> tuple[Tier, ...]:
+    def tier(element: object, where: str) -> Tier:
+        part = Section(element, where)
+        found = Tier(part.optional("up_to", count, None), part.required("rate", rate))
+        part.done()
+        return found
+
+    tiers = many(tier)(value, path)
+    if not tiers or tiers[-1].up_to is not None:
+        refuse(path, "end with a tier without `up_to`, so that every image has a price")
+    reached = 0
+    for n, step in enumerate(tiers[:-1]):
+        if step.up_to is None or step.up_to <= reached:
+            refuse(f"{path}[{n}].up_to", f"tiers must rise: write a number above {reached}")
+        reached = step.up_to
+    return tiers
+
+
+def _cap(value: object, path: str) -> Cap:
+    part = Section(value, path)
+    cap = Cap(part.required("images", count), part.optional("kind", one_of("soft", "hard"), "soft"))
+    part.done()
+    return cap
+
+
+def _commitment(value: object, path: str) -> Commitment:
+    part = Section(value, path)
+    kind = part.required("kind", one_of("images", "money"))
+    commitment = Commitment(
+        name=part.required("name", text),
+        kind=kind,
+        quantity=part.required("quantity", _whole if kind == "images" else positive),
+        period=part.required("period", one_of("month", "quarter", "year", "term")),
+        models=part.optional("models", many(slug), None),
+        shortfall_rate=part.optional("shortfall_rate", positive, None),
+        starts_on=part.optional("starts_on", day, None),
+        ends_on=part.optional("ends_on", day, None),
+    )
+    part.done()
+    if commitment.starts_on and commitment.ends_on and commitment.starts_on >= commitment.ends_on:
+        refuse(f"{path}.ends_on", "this must come after starts_on; it is the first day no longer committed")
+    return commitment
+
+
+def _whole(value: object, path: str) -> Decimal:
+    return Decimal(count(value, path))
+
+
+def _definitions(value: object, path: str) -> Definitions:
+    part = Section(value, path)
+    found = Definitions(
+        image=part.optional("image", one_of("delivered", "saved", "requested"), "delivered"),
+        counted=part.optional("counted", many(one_of("previews", "upscales", "rejected")), ()),
+        video_frame_factor=part.optional("video_frame_factor", positive, None),
+        text=part.optional("text", text, ""),
+    )
+    part.done()
+    return found
+
+
+def _eligibility(value: object, path: str) -> Eligibility:
+    def revenue(inner: object, where: str) -> tuple[Decimal, str]:
+        bound = Section(inner, where)
+        found = bound.required("amount", positive), bound.required("currency", currency_code)
+        bound.done()
+        return found
+
+    part = Section(value, path)
+    found = Eligibility(
+        revenue_below=part.optional("revenue_below", revenue, None),
+        attested=part.optional("attested", one_of("monthly", "yearly"), None),
+        text=part.optional("text", text, ""),
+    )
+    part.done()
+    return found
+
+
+def _check_fees(terms: Terms) -> None:
+    if not terms.fees:
+        refuse("fees", "write at least one fee; for models that owe nothing use `schedule: {kind: zero}`")
+    fee_of: dict[str, str] = {}
+    names: set[str] = set()
+    for n, fee in enumerate(terms.fees):
+        if fee.name in names:
+            refuse(f"fees[{n}].name", f"{fee.name!r} is used twice: give each fee its own name")
+        names.add(fee.name)
+        for model in fee.models:
+            if model in fee_of:
+                refuse(f"fees[{n}].models", f"{model} already has its price in {fee_of[model]!r}: keep it in one fee")
+            fee_of[model] = fee.name
+    for n, fee in enumerate(terms.fees):
+        if fee.per == "group" and fee.name in fee_of and fee.name not in fee.models:
+            refuse(f"fees[{n}].name", f"{fee.name!r} is also a model: lines could not be told apart, choose another")
+
+
+def _check_commitment(terms: Terms, commitment: Commitment, path: str) -> None:
+    if [other.name for other in terms.commitments].count(commitment.name) > 1:
+        refuse(f"{path}.name", f"{commitment.name!r} is used twice: give each commitment its own name")
+    zero = {model for fee in terms.fees if fee.schedule.kind == "zero" for model in fee.models}
+    for n, model in enumerate(commitment.models or ()):
+        if model not in terms.models:
+            refuse(f"{path}.models[{n}]", f"{model} has no fee in these terms: add one or leave it out here")
+        if model in zero:
+            refuse(f"{path}.models[{n}]", f"{model} is rated at zero and cannot fill a commitment: leave it out")
+    scope = terms.scope(commitment)
+    if not scope:
+        refuse(f"{path}.models", "no model in these terms could fill this commitment: name one that owes a fee")
+    if commitment.kind == "money":
+        _check_money_commitment(terms, commitment, scope, path)
+    elif commitment.shortfall_rate is None:
+        rates = {fee.schedule.flat_rate for fee in scope if fee.schedule.kind == "flat"}
+        if len(rates) != 1 or any(fee.schedule.kind != "flat" for fee in scope):
+            refuse(f"{path}.shortfall_rate", "the models have no single flat price: say what a missing image costs")
+
+
+def _check_money_commitment(terms: Terms, commitment: Commitment, scope: tuple[Fee, ...], path: str) -> None:
+    if commitment.shortfall_rate is not None:
+        refuse(f"{path}.shortfall_rate", "what is missing from a commitment in money is money: leave this out")
+    if commitment.quantity.normalize().as_tuple().exponent < -exponent(terms.currency):  # type: ignore[operator]
+        refuse(f"{path}.quantity", f"{terms.currency} has {exponent(terms.currency)} decimals: write no more")
+    for fee in scope:
+        if fee.per == "group" and commitment.models is not None and not set(fee.models) <= set(commitment.models):
+            refuse(f"{path}.models", f"the group {fee.name!r} is billed as one: name all of its models or none")

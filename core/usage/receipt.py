@@ -1,0 +1,137 @@
+"""What a report is answered: one result for each event, and the sums.
+
+Most events are accepted, and most of the rest share one fate with their neighbours. So a stored receipt holds only runs
+of events that were not accepted; together with the report itself, which a repeat brings along, it gives the first
+answer again word for word.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from core.usage.report import Content, Report, content
+
+STATUSES = ("accepted", "duplicate", "held", "conflict", "rejected")
+HOLDS = {
+    "unknown_model": "no model of this name is registered yet; the event is kept and is counted once one is",
+    "unknown_adapter": "an adapter of this name is not registered yet; the event is kept and is counted once it is",
+    "no_account": "there is no account with the model's licensor yet; the event is kept",
+    "no_agreement": "no signed agreement covers the model on that day yet; the event is kept",
+}
+_PARTS = ("model", "image_count", "occurred_at", "adapters", "plan")
+
+
+class Run(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Neighbouring events of a report with the same result."""
+
+    first: int
+    status: str
+    code: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    count: int = 1
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """What became of one event."""
+
+    event_id: str | None
+    status: str
+    code: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+
+
+class Counts(msgspec.Struct):
+    """Events of a report by what became of them."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    held: int = 0
+    conflict: int = 0
+    rejected: int = 0
+
+
+class Verdict(msgspec.Struct):
+    """What became of a report: the sums, the images newly counted, and the runs of events that were not accepted."""
+
+    counts: Counts
+    image_count: int
+    runs: Sequence[Run] = ()
+
+
+class Receipt(msgspec.Struct):
+    """A verdict that is committed, and since when. `replayed`: it was given before, for the same report."""
+
+    received_at: datetime
+    verdict: Verdict
+    replayed: bool = False
+
+
+class Answer(msgspec.Struct):
+    """A receipt as it is sent."""
+
+    report_id: str
+    received_at: datetime
+    counts: Counts
+    image_count: int
+    results: list[Result]
+
+
+def judge(report: Report, holds: Mapping[int, str], stored: Mapping[str, Content]) -> Verdict:
+    """What becomes of each event, given what is stored of its id already (by another report) and why some are held.
+
+    Events are taken in order: of one id twice in a report the first counts, and the second is compared with it.
+    `holds` is by place.
+    """
+    if report.distinct and not (stored or holds or report.refusals):
+        return Verdict(Counts(accepted=len(report.events)), sum([event.image_count for event in report.events]))
+    known = dict(stored)
+    results: dict[int, tuple[str, str | UnsetType, str | UnsetType]] = {}
+    image_count = 0
+    for place, event, instant in zip(report.places, report.events, report.instants, strict=True):
+        said = content(event, instant)
+        before = known.setdefault(event.event_id, said)
+        if before is not said:
+            results[place] = ("duplicate", UNSET, UNSET) if before == said else ("conflict", *_difference(before, said))
+            continue
+        image_count += event.image_count
+        if hold := holds.get(place):
+            results[place] = ("held", hold, HOLDS[hold])
+    for place, refusal in report.refusals.items():
+        results[place] = ("rejected", refusal.code, refusal.message)
+    runs = _runs(results)
+    tally = {status: sum(run.count for run in runs if run.status == status) for status in STATUSES}
+    tally["accepted"] = len(report.ids) - len(results)
+    return Verdict(Counts(**tally), image_count, runs)
+
+
+def _difference(before: Content, said: Content) -> tuple[str, str]:
+    """How a conflict is told: by the parts that differ, not by what was said before."""
+    parts = [name for name, old, new in zip(_PARTS, before, said, strict=True) if old != new]
+    return "event_id_reused", f"this event_id was reported before with another {' and '.join(parts)}; the first stands"
+
+
+def _runs(results: Mapping[int, tuple[str, str | UnsetType, str | UnsetType]]) -> list[Run]:
+    runs: list[Run] = []
+    first, count, last = 0, 0, None
+    for place in sorted(results):
+        if count and place == first + count and results[place] == last:
+            count += 1
+            continue
+        if last:
+            runs.append(Run(first, *last, count=count))
+        first, count, last = place, 1, results[place]
+    if last:
+        runs.append(Run(first, *last, count=count))
+    return runs
+
+
+def answer(report: Report, receipt: Receipt) -> Answer:
+    """The receipt of this report in full, one result for each event in the order they were sent."""
+    results = [Result(event_id, "accepted") for event_id in report.ids]
+    for run in receipt.verdict.runs:
+        for place in range(run.first, run.first + run.count):
+            results[place] = Result(report.ids[place], run.status, run.code, run.message)
+    verdict = receipt.verdict
+    return Answer(report.report_id, receipt.received_at.astimezone(UTC), verdict.counts, verdict.image_count, results)

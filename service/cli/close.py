@@ -1,0 +1,174 @@
+"""`perimage close`: a month's usage into invoices."""
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli import app
+
+if TYPE_CHECKING:
+    from core.period import Period
+
+NOBODY_SECONDS = 15.0  # after this long without a step, say that no worker seems to run
+
+
+@app.command()
+def close(
+    period: Annotated[str, typer.Argument(help="The month to close, such as 2026-10.")],
+    issue: Annotated[bool, typer.Option("--issue", help="Also number, freeze and document what is closed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the lines that would be written; write none.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Close a month: write the draft invoice of every agreement.
+
+    What is owed up to the end of the month, minus what was billed before.
+    So closing twice writes nothing new, and usage that came late becomes an
+    adjustment that names its month. The workers do it, one agreement each;
+    this command asks and watches.
+    """
+    from core.period import Period
+    from service.cli.errors import refusals
+
+    with refusals():
+        month = Period.month(period)
+        if dry_run:
+            _show(_previewed(month), month, as_json=as_json, dry_run=True)
+            return
+        outcome = run_and_watch(month, issues=issue, quiet=as_json)
+        _show(outcome, month, as_json=as_json, dry_run=False)
+        if any(row["state"] == "failed" for row in outcome):
+            raise typer.Exit(1)
+
+
+def run_and_watch(month: "Period", *, issues: bool, quiet: bool = False) -> list[dict[str, Any]]:
+    """Asks the workers for a billing run and follows it to its end: what became of each agreement."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from core.invoicing.run import items_to_work, progress_of, request_run
+    from service.cli.database import open_session
+    from service.hints import hint
+
+    console = Console(stderr=True, quiet=quiet)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with open_session() as session, Progress(*columns, console=console) as bar:
+        run_id = request_run(session, month, issues=issues).id
+        session.commit()
+        for item in items_to_work(session):
+            hint("worker.tasks.work_item", *item)
+        verb = "Closing and issuing" if issues else "Closing"
+        task = bar.add_task(f"{verb} {month.name}", total=None)
+        last_step, seen, warned = time.monotonic(), None, False
+        while True:
+            items = progress_of(session, run_id)
+            states = [(item.state, item.finished_at is not None) for item, _ in items]
+            session.rollback()
+            done = sum(finished for _, finished in states)
+            bar.update(task, total=max(len(items), 1), completed=done if items else 1)
+            if done == len(items):
+                break
+            if states != seen:
+                last_step, seen = time.monotonic(), states
+            elif not warned and time.monotonic() - last_step > NOBODY_SECONDS:
+                warned = True
+                console.print("No worker has taken a step for a while: is `perimage up` running? Still waiting.")
+            time.sleep(0.1)
+        return [_outcome(session, item, invoice) for item, invoice in progress_of(session, run_id)]
+
+
+def _outcome(session: Any, item: Any, invoice: Any) -> dict[str, Any]:
+    from core.agreements.tables import Agreement
+    from core.money import Money
+    from core.registry.tables import Account, Licensee, Licensor
+
+    agreement = session.get_one(Agreement, item.agreement_id)
+    account = session.get_one(Account, agreement.account_id)
+    row = {
+        "agreement": agreement.slug,
+        "licensor": session.get_one(Licensor, account.licensor_id).slug,
+        "licensee": session.get_one(Licensee, account.licensee_id).slug,
+        "state": item.state,
+        "error": item.error,
+        "invoice": None,
+    }
+    if invoice is not None:
+        row["invoice"] = {
+            "number": invoice.number,
+            "status": invoice.status,
+            "currency": invoice.currency,
+            "total": str(Money(invoice.currency, invoice.total_minor).amount),
+            "lines": len(invoice.lines),
+        }
+    return row
+
+
+def _previewed(month: "Period") -> list[dict[str, Any]]:
+    from core.agreements.tables import Agreement
+    from core.invoicing.close import agreements_to_close, preview
+    from core.money import total
+    from core.registry.tables import Account, Licensee, Licensor
+    from core.usage.rollup import roll_up
+    from service.cli.database import open_session
+
+    rows = []
+    with open_session() as session:  # never committed: even the roll-up is only for show
+        while roll_up(session).more:
+            pass
+        for agreement_id in agreements_to_close(session, month):
+            agreement = session.get_one(Agreement, agreement_id)
+            account = session.get_one(Account, agreement.account_id)
+            lines = preview(session, agreement_id, month)
+            rows.append(
+                {
+                    "agreement": agreement.slug,
+                    "licensor": session.get_one(Licensor, account.licensor_id).slug,
+                    "licensee": session.get_one(Licensee, account.licensee_id).slug,
+                    "state": "preview",
+                    "error": None,
+                    "invoice": {
+                        "number": None,
+                        "status": "would be written" if lines else "nothing due",
+                        "currency": account.currency,
+                        "total": str(total([line.money for line in lines], account.currency).amount),
+                        "lines": [
+                            {
+                                "kind": line.key.kind,
+                                "subject": line.key.subject,
+                                "period": line.key.service.name,
+                                "adjustment": line.adjustment,
+                                "description": line.description,
+                                "image_count": line.image_count,
+                                "amount": str(line.money.amount),
+                            }
+                            for line in lines
+                        ],
+                    },
+                }
+            )
+        session.rollback()
+    return rows
+
+
+def _show(rows: list[dict[str, Any]], month: "Period", *, as_json: bool, dry_run: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if as_json:
+        typer.echo(json.dumps({"period": month.name, "dry_run": dry_run, "agreements": rows}, indent=2))
+        return
+    table = Table(title=f"{'Preview of' if dry_run else 'Closed'} {month.name}", title_justify="left")
+    for heading in ("agreement", "licensee", "invoice", "state"):
+        table.add_column(heading)
+    table.add_column("lines", justify="right")
+    table.add_column("total", justify="right")
+    for row in rows:
+        invoice = row["invoice"] or {"number": None, "status": "nothing due", "lines": 0, "total": "", "currency": ""}
+        lines = invoice["lines"] if isinstance(invoice["lines"], int) else len(invoice["lines"])
+        said = row["error"] or invoice["status"]
+        amount = f"{invoice['total']} {invoice['currency']}"
+        table.add_row(row["agreement"], row["licensee"], invoice["number"] or "", said, str(lines), amount)
+    Console().print(table)

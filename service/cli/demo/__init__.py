@@ -1,0 +1,41 @@
+"""`perimage demo`: one real month from reported images to issued invoices, on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli import app
+
+DEMO_PORT = 8765
+
+
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Keep running after the summary.")] = True,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the stack.", show_default=".local/perimage or PERIMAGE_DATA")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Where the service listens.", show_default="8765, or any free one", min=0)
+    ] = None,
+) -> None:
+    """Bill a month of a public image platform: 6,191,731 images, three agreements.
+
+    Starts the whole stack (or uses the one that runs on DATA), applies a
+    catalogue, reports the month over HTTP as three platforms, lets the workers
+    count it, closes the month, issues the invoices with their PDFs, and checks
+    the totals against a recount of the input file. The counts are real, the
+    agreements a scenario. Running it again counts and bills nothing twice.
+    """
+    from service.cli.demo.stage import run_demo
+    from service.cli.errors import refusals, say_no
+    from stack.process import StackError
+
+    with refusals():
+        try:
+            agrees = run_demo(data, port, serve=serve)
+        except StackError as error:
+            say_no(str(error))
+        if not agrees:
+            raise typer.Exit(1)

@@ -1,0 +1,145 @@
+"""The usage-report route in the OpenAPI document.
+
+The route is bare ASGI, so FastAPI knows nothing of it; its schema is taken from the very types that decode and encode
+it, so it cannot say anything else than they do.
+"""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+
+from core.usage.receipt import HOLDS, STATUSES, Answer
+from core.usage.report import Body
+from service.problems import MEDIA_TYPE, SCHEMA
+
+DESCRIPTION = """Counts images. Answered only after the whole report is committed and flushed.
+
+The sender makes `report_id` and each `event_id` and keeps them: the same report again is answered with its first
+receipt and the header `Perimage-Replayed: true`, and an event is counted at most once for its id, for ever. Repeat
+whatever was not answered with 200, unchanged. At most 1,000 events and, by default, 1 MiB.
+
+Each event has a result of its own, in the order they were sent: `accepted`; `duplicate` (the same was reported
+before); `held` (kept, and counted once the model is registered or the agreement signed); `conflict` (this `event_id`
+was reported before with other content, which stands); `rejected` (the event is wrong; the message says what to
+change)."""
+REPORT = {
+    "report_id": "host-7/2026-11-22T09:15",
+    "source": "host-7",
+    "sequence": 4711,
+    "events": [
+        {
+            "event_id": "9a1f6c1e-8f5e-4a0e-9d0a-6d1f4d9d7c11",
+            "model": "anima",
+            "image_count": 184,
+            "occurred_at": "2026-11-22T09:14:59Z",
+            "plan": "free",
+        },
+        {
+            "event_id": "5b0c7a52-3f0a-4bb9-8b43-0d2f6f8e2a90",
+            "model": "urn:air:sd3:checkpoint:civitai:123@456",
+            "adapters": ["film-grain"],
+            "image_count": 2,
+            "occurred_at": "2026-11-22T10:14:30.250+01:00",
+        },
+    ],
+}
+RECEIPT = {
+    "report_id": REPORT["report_id"],
+    "received_at": "2026-11-22T09:15:01.482113Z",
+    "counts": {"accepted": 1, "duplicate": 0, "held": 1, "conflict": 0, "rejected": 0},
+    "image_count": 186,
+    "results": [
+        {"event_id": "9a1f6c1e-8f5e-4a0e-9d0a-6d1f4d9d7c11", "status": "accepted"},
+        {
+            "event_id": "5b0c7a52-3f0a-4bb9-8b43-0d2f6f8e2a90",
+            "status": "held",
+            "code": "unknown_model",
+            "message": HOLDS["unknown_model"],
+        },
+    ],
+}
+PROBLEMS = {
+    "400": "The body is not JSON.",
+    "401": "No live meter key.",
+    "409": "`report_id_reused`: the report_id was used for another body.",
+    "413": "The body is too large.",
+    "415": "Not application/json, or compressed.",
+    "422": "The report as a whole is wrong: its id, source, sequence, or the number of its events.",
+    "429": "Too many requests with this key. Wait for Retry-After.",
+    "503": "Not now: too much is waiting, or the database is away. Nothing is lost; repeat after Retry-After.",
+}
+NAMES = {
+    "Body": "UsageReport",
+    "Event": "UsageEvent",
+    "Answer": "Receipt",
+    "Result": "EventResult",
+    "Counts": "EventCounts",
+}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the application, made once."""
+    if app.openapi_schema is None:
+        document = _framework_openapi(app)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(_schemas())
+        for response in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(response, None)
+        for path in document["paths"].values():
+            for operation in path.values():
+                if "422" in operation["responses"]:
+                    operation["responses"]["422"] = _problem("A parameter is wrong.")
+        document["paths"] = {"/v1/usage-reports": {"post": _operation()}, **document["paths"]}
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _framework_openapi(app: FastAPI) -> dict[str, Any]:
+    return FastAPI.openapi(app)
+
+
+def _schemas() -> dict[str, Any]:
+    """The shapes of request and receipt under public names, and that of a problem."""
+    _, found = msgspec.json.schema_components([Body, Answer], ref_template="#/components/schemas/{name}")
+    text = msgspec.json.encode({NAMES[name]: schema for name, schema in found.items()}).decode()
+    for ours, public in NAMES.items():
+        text = text.replace(f'"#/components/schemas/{ours}"', f'"#/components/schemas/{public}"')
+    schemas: dict[str, Any] = msgspec.json.decode(text)
+    for name, schema in schemas.items():
+        schema["title"] = name
+        schema.get("properties", {}).get("adapters", {}).pop("default", None)
+    schemas["EventResult"]["properties"]["status"] = {"type": "string", "enum": list(STATUSES)}
+    schemas["UsageReport"]["examples"] = [REPORT]
+    schemas["Receipt"]["examples"] = [RECEIPT]
+    return {**schemas, "Problem": SCHEMA}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
+def _operation() -> dict[str, Any]:
+    def json_of(name: str, example: Any) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}}
+
+    replayed = {
+        "description": "true when this receipt was given before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+    return {
+        "tags": ["usage"],
+        "operationId": "report_usage",
+        "summary": "Report images",
+        "description": DESCRIPTION,
+        "security": [{"meterKey": []}],
+        "requestBody": {"required": True, "content": json_of("UsageReport", REPORT)},
+        "responses": {
+            "200": {
+                "description": "Committed. One result for each event.",
+                "headers": {"Perimage-Replayed": replayed},
+                "content": json_of("Receipt", RECEIPT),
+            },
+            **{status: _problem(description) for status, description in PROBLEMS.items()},
+        },
+    }

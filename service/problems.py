@@ -1,0 +1,122 @@
+"""Every refusal of this door, as RFC 9457 problem details.
+
+A problem has a `code` for machines, which is also the end of its `type`, and a sentence in `detail` that says what to
+change. Nothing else leaves this door with a status of 400 or more.
+"""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, PerimageError, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:perimage:problem:"
+STATUSES: Mapping[type[PerimageError], int] = {
+    InvalidInput: 422,
+    NotFound: 404,
+    NotAllowed: 403,
+    Conflict: 409,
+    Unavailable: 503,
+}
+# Refusals that HTTP has a status of its own for.
+STATUS_OF_CODE = {
+    "invalid_json": 400,
+    "incomplete_body": 400,
+    "unauthenticated": 401,
+    "body_too_large": 413,
+    "unsupported_content_type": 415,
+    "unsupported_content_encoding": 415,
+    "rate_limited": 429,
+}
+SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "examples": [TYPE + "report_id_reused"]},
+        "title": {"type": "string", "examples": ["Conflict"]},
+        "status": {"type": "integer", "examples": [409]},
+        "detail": {"type": "string", "description": "A sentence for people that says what to change."},
+        "code": {"type": "string", "description": "Stable, for machines.", "examples": ["report_id_reused"]},
+        "id": {"type": "string", "description": "Of an error of ours; the log has it too."},
+    },
+}
+log = logging.getLogger("perimage.service")
+
+
+def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
+    """A response that says no."""
+    body = {"type": TYPE + code, "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code}
+    content = msgspec.json.encode({**members, **body}, enc_hook=str)
+    return Response(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def refusal(error: PerimageError) -> Response:
+    """What the core refused, with the status that HTTP has for it."""
+    kind = next((kind for kind in STATUSES if isinstance(error, kind)), InvalidInput)
+    status = STATUS_OF_CODE.get(error.code, STATUSES[kind])
+    members = dict(error.detail)
+    headers = {}
+    if "retry_after" in members:
+        headers["Retry-After"] = str(members.pop("retry_after"))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="perimage"'
+    return problem(status, error.code, error.sentence, headers, **members)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every way a request can fail end in a problem."""
+    app.add_exception_handler(PerimageError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    for lost in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(lost, _database_lost)
+    app.add_exception_handler(Exception, _failed)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, PerimageError)  # noqa: S101 - registered for nothing else
+    return refusal(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    errors = [{"at": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in error.errors()]
+    sentence = "; ".join(f"{each['at']}: {each['message']}" for each in errors)
+    return problem(422, "invalid_request", sentence, errors=errors)
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    sentence = {
+        404: "there is nothing at this address; /openapi.json lists what there is",
+        405: "this address does not take that method; the Allow header lists those it takes",
+    }.get(error.status_code, str(error.detail))
+    return problem(error.status_code, code, sentence, error.headers)
+
+
+async def _database_lost(_request: Request, error: Exception) -> Response:
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    log.warning("the database is out of reach: %s", str(reason).strip())
+    return problem(503, "database_unavailable", "the database is out of reach; try again later", {"Retry-After": "1"})
+
+
+async def _failed(_request: Request, error: Exception) -> Response:
+    """Our fault. The sender gets an id to quote; the log has the same id and the traceback."""
+    failure = str(uuid4())
+    log.error("failure %s", failure, exc_info=error)
+    return problem(
+        500, "internal_error", f"something failed on our side; quote {failure} when you ask about it", id=failure
+    )

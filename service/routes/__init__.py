@@ -1,0 +1,1 @@
+"""The addresses of this door, a file for each thing they are about."""

@@ -1,0 +1,110 @@
+"""A real PostgreSQL and a real Valkey for whoever asks, one each per test process, and a fresh database per test.
+
+The database is built by the real migrations, once, as a template; a test gets a copy of it in some 30 ms. Set
+TEST_DATABASE_URL to a server whose role may create databases to use that instead of the embedded one.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from stack.postgres import Postgres
+from stack.valkey import Valkey
+
+_numbers = count(1)
+
+
+def _on(server: str, database: str) -> str:
+    """The address of another database on the same server."""
+    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
+
+
+def _drop(server: str, database: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+def _create(server: str, database: str, template: str = "template1") -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(database), sql.Identifier(template))
+        )
+
+
+@pytest.fixture(scope="session")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server, as a role that may create databases."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server.url("postgres")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(database_server: str) -> Iterator[str]:
+    """The name of a database with every migration applied and no rows; copy it, never use it."""
+    from migrations.upgrade import upgrade
+
+    name = f"perimage_template_{os.getpid()}"
+    _drop(database_server, name)
+    _create(database_server, name)
+    upgrade(_on(database_server, name))
+    with psycopg.connect(database_server, autocommit=True) as connection:
+        # A database with a session in it cannot be copied, and a pool may still keep one.
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+    yield name
+    _drop(database_server, name)
+
+
+@pytest.fixture
+def owner_url(database_server: str, migrated_template: str) -> Iterator[str]:
+    """A database of the test's own, freshly migrated, as its owner."""
+    name = f"perimage_test_{os.getpid()}_{next(_numbers)}"
+    _create(database_server, name, migrated_template)
+    yield _on(database_server, name)
+    _drop(database_server, name)
+
+
+@pytest.fixture
+def database_url(owner_url: str) -> str:
+    """The same database, as the service and the worker are told of it."""
+    return owner_url
+
+
+@pytest.fixture
+def empty_database_url(database_server: str) -> Iterator[str]:
+    """A database without a single table, for what migrations themselves must do."""
+    name = f"perimage_empty_{os.getpid()}_{next(_numbers)}"
+    _create(database_server, name, "template0")
+    yield _on(database_server, name)
+    _drop(database_server, name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Valkey server for this test process."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """That server, emptied for this test."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture(scope="session")
+def project_folder() -> Path:
+    """The top of the project's tree."""
+    return Path(__file__).resolve().parents[1]

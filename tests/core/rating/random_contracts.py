@@ -1,0 +1,128 @@
+"""Random contracts and usage for the laws, as plain documents; a core contract is made from them at the end."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from core.agreements.terms import parse_terms
+from core.period import Period
+from core.rating.rate import Contract
+
+MODELS = ("alder", "birch", "cedar")
+FIRST = date(2023, 11, 20)  # so that terms meet 29 February 2024
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A contract as plain data, and counts for it."""
+
+    plain: dict[str, Any]
+    counts: dict[tuple[str, date], int]
+
+    @property
+    def contract(self) -> Contract:
+        versions = tuple((day, parse_terms(document)) for day, document in self.plain["versions"])
+        return Contract(Period(*self.plain["term"]), versions, self.plain["ended_on"])
+
+    @property
+    def end(self) -> date:
+        return self.plain["term"][1]
+
+
+def rates(places: int = 3) -> st.SearchStrategy[str]:
+    return st.decimals("0.001", 50, places=places).map(lambda rate: f"{rate:f}")
+
+
+@st.composite
+def schedules(draw: Any, kinds: tuple[str, ...]) -> dict[str, Any]:
+    kind = draw(st.sampled_from(kinds))
+    if kind == "zero":
+        return {"kind": kind}
+    if kind == "flat":
+        return {"kind": kind, "rate": draw(rates())}
+    if kind == "package":
+        return {"kind": kind, "size": draw(st.sampled_from([1, 7, 100, 1000])), "price": draw(rates())}
+    edges = sorted(draw(st.sets(st.sampled_from([1, 9, 10, 100, 1000, 1001, 5000]), max_size=3)))
+    tiers = [{"up_to": edge, "rate": draw(st.just("0") | rates())} for edge in edges]
+    return {"kind": kind, "tiers": [*tiers, {"rate": draw(rates())}]}
+
+
+ALL_KINDS = ("flat", "graduated", "volume", "package", "zero")
+
+
+@st.composite
+def documents(draw: Any, currency: str, start: date, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """Terms: one to three fees over some of the models, perhaps commitments."""
+    document: dict[str, Any] = {"currency": currency}
+    if draw(st.booleans()):
+        document["unit"] = "BUZZ"
+        document["conversions"] = [
+            {"from": "BUZZ", "to": currency, "rate": draw(st.sampled_from(["0.001", "0.0007", "1"]))}
+        ]
+        if draw(st.integers(0, 3)) == 0:
+            later = {"rate": "0.0013", "effective_on": start + draw(st.integers(1, 60)) * DAY}
+            document["conversions"].append({**document["conversions"][0], **later})
+    models = list(draw(st.permutations(MODELS)))[: draw(st.integers(1, 3))]
+    fees = []
+    while models:
+        taken = [models.pop() for _ in range(draw(st.integers(1, len(models))))]
+        fee: dict[str, Any] = {"name": f"fee {len(fees)}", "models": taken, "schedule": draw(schedules(kinds))}
+        fee["per"] = draw(st.sampled_from(["model", "group"]))
+        if fee["schedule"]["kind"] != "zero" and draw(st.booleans()):
+            fee["included_images"] = draw(st.sampled_from([1, 50, 1000]))
+        if draw(st.booleans()):
+            fee["base_fee"] = draw(rates(2))
+        fees.append(fee)
+    document["fees"] = fees
+    priced = [model for fee in fees if fee["schedule"]["kind"] != "zero" for model in fee["models"]]
+    document["commitments"] = [
+        draw(commitments(n, fees, start)) for n in range(draw(st.integers(0, 2)) if priced else 0)
+    ]
+    document["early_termination"] = draw(st.sampled_from(["prorated", "full"]))
+    return document
+
+
+@st.composite
+def commitments(draw: Any, number: int, fees: list[dict[str, Any]], start: date) -> dict[str, Any]:
+    kind = draw(st.sampled_from(["images", "money"]))
+    commitment: dict[str, Any] = {
+        "name": f"promise {number}",
+        "kind": kind,
+        "quantity": draw(st.integers(1, 20_000)),
+        "period": draw(st.sampled_from(["month", "quarter", "year", "term"])),
+    }
+    priced = [fee["models"] for fee in fees if fee["schedule"]["kind"] != "zero"]
+    if draw(st.booleans()):  # whole fees, so that a group is never split
+        commitment["models"] = [model for group in priced[: draw(st.integers(1, len(priced)))] for model in group]
+    if kind == "images":
+        commitment["shortfall_rate"] = draw(rates())
+    if draw(st.integers(0, 3)) == 0:
+        commitment["starts_on"] = start + draw(st.integers(0, 40)) * DAY
+    if draw(st.integers(0, 3)) == 0:
+        commitment["ends_on"] = start + draw(st.integers(41, 120)) * DAY
+    return commitment
+
+
+@st.composite
+def cases(draw: Any, kinds: tuple[str, ...] = ALL_KINDS, amendments: int = 3) -> Case:
+    """A contract of up to 200 days with up to three amendments, some back-dated, and usage in and around its term."""
+    start = FIRST + draw(st.integers(0, 120)) * DAY
+    days = draw(st.integers(1, 200))
+    currency = draw(st.sampled_from(["USD", "JPY", "KWD"]))
+    versions = [(start, draw(documents(currency, start, kinds)))]
+    for _ in range(draw(st.integers(0, amendments))):
+        day = start + draw(st.integers(0, days + 5)) * DAY
+        document = draw(documents(currency, start, kinds)) if draw(st.booleans()) else dict(versions[-1][1])
+        versions.append((day, document))
+    ended_on = start + draw(st.integers(1, days)) * DAY if draw(st.integers(0, 3)) == 0 else None
+    plain = {"term": (start, start + days * DAY), "versions": versions, "ended_on": ended_on}
+    return Case(plain, draw(usage(start, days)))
+
+
+def usage(start: date, days: int) -> st.SearchStrategy[dict[tuple[str, date], int]]:
+    """Counts per model and day, also of an unknown model and of days outside the term."""
+    at = st.tuples(st.sampled_from([*MODELS, "unknown"]), st.integers(-3, days + 3).map(lambda n: start + n * DAY))
+    return st.dictionaries(at, st.integers(0, 3000) | st.sampled_from([1, 9, 10, 11, 1000, 1001]), max_size=25)

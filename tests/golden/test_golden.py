@@ -1,0 +1,98 @@
+"""Every worked invoice in this folder comes out as written, line by line and to the minor unit."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core.agreements.terms import Terms, Tier, parse_terms
+from core.money import plain
+from core.period import Period
+from core.rating.quote import Offer, offers_of
+from core.rating.rate import Contract, RatedLine, owed
+
+HERE = Path(__file__).parent
+SCENARIOS = HERE.parents[1] / "config" / "scenarios"
+INVOICES = [
+    pytest.param(invoice, id=f"{file.stem}-{n}")
+    for file in sorted(HERE.glob("*.yaml"))
+    for n, invoice in enumerate(yaml.safe_load_all(file.read_text(encoding="utf-8")), start=1)
+]
+
+
+@pytest.mark.parametrize("invoice", INVOICES)
+def test_the_worked_invoice_comes_out_to_the_minor_unit(invoice: dict[str, Any]) -> None:
+    lines = owed(contract_of(invoice), counts_of(invoice["counts"]), invoice["close_on"])
+    assert [written(line) for line in lines] == [[str(cell) for cell in line] for line in invoice["lines"]]
+    total = sum(line.money.amount for line in lines)
+    assert f"{total:f} {lines[0].money.currency}" == invoice["total"]
+    assert invoice["arithmetic"].strip()
+
+
+def test_every_scenario_has_a_worked_invoice() -> None:
+    worked = {invoice.values[0].get("scenario") for invoice in INVOICES}  # type: ignore[attr-defined]
+    assert worked >= {file.stem for file in SCENARIOS.glob("*.yaml")}
+
+
+def contract_of(invoice: dict[str, Any]) -> Contract:
+    if "scenario" in invoice:
+        offer = scenario_offer(invoice)
+        term, terms = offer.term, offer.versions[0][1]
+    else:
+        term, terms = None, parse_terms(invoice["terms"])
+    if "rate" in invoice:
+        terms = at_rate(terms, invoice["rate"])
+    term = Period(*invoice["term"]) if "term" in invoice else term
+    assert term
+    later = tuple((a["effective_on"], parse_terms(a["terms"])) for a in invoice.get("amendments", ()))
+    return Contract(term, ((term.start, terms), *later), invoice.get("ended_on"))
+
+
+def scenario_offer(invoice: dict[str, Any]) -> Offer:
+    document = yaml.safe_load((SCENARIOS / f"{invoice['scenario']}.yaml").read_text(encoding="utf-8"))
+    offers = {offer.name: offer for offer in offers_of(document)}
+    return offers[invoice["agreement"]] if "agreement" in invoice else next(iter(offers.values()))
+
+
+def at_rate(terms: Terms, rate: str) -> Terms:
+    (fee,) = terms.fees
+    [tier] = (
+        parse_terms(
+            {"currency": "USD", "fees": [{"name": "x", "models": ["x"], "schedule": {"kind": "flat", "rate": rate}}]}
+        )
+        .fees[0]
+        .schedule.tiers
+    )
+    assert isinstance(tier, Tier)
+    return replace(terms, fees=(replace(fee, schedule=replace(fee.schedule, tiers=(tier,))),))
+
+
+def counts_of(entries: list[dict[str, Any]]) -> dict[tuple[str, date], int]:
+    counts: dict[tuple[str, date], int] = {}
+    for entry in entries:
+        if "day" in entry:
+            days = [entry["day"]]
+        elif "each_day_of" in entry:
+            days = list(Period.month(entry["each_day_of"]).each_day())
+        else:
+            days = [date(entry["each_month_of"], month, 1) for month in range(1, 13)]
+        for day in days:
+            counts[entry["model"], day] = counts.get((entry["model"], day), 0) + entry["images"]
+    return counts
+
+
+def written(line: RatedLine) -> list[str]:
+    price = "-" if line.unit_price is None else f"{plain(line.unit_price)} {line.unit}"
+    key = line.key
+    return [
+        key.kind,
+        key.subject,
+        key.service.name,
+        key.part or "-",
+        str(line.image_count),
+        price,
+        f"{line.money.amount:f}",
+    ]
