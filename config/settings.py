@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The caller's own words first, then the environment, then a stack that runs here."""
-        return init_settings, env_settings, RunningStack(settings_cls, env_settings, init_settings)
+        return init_settings, env_settings, RunningStack(settings_cls, init_settings, env_settings)
 
 
 class RunningStack(PydanticBaseSettingsSource):

@@ -20,7 +20,6 @@ from service.intake_queue import IntakeQueue
 from service.limits import RateLimit
 from service.routes import health, invoices, usage
 
-
 API_VERSION = "1.0"  # of the addresses and shapes, not of the package
 
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -82,6 +82,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     for lost in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(lost, _database_lost)
+    app.add_exception_handler(DataError, _senseless)
     app.add_exception_handler(Exception, _failed)
 
 
@@ -111,6 +112,12 @@ async def _database_lost(_request: Request, error: Exception) -> Response:
     reason = error.orig if isinstance(error, DBAPIError) else error
     log.warning("the database is out of reach: %s", str(reason).strip())
     return problem(503, "database_unavailable", "the database is out of reach; try again later", {"Retry-After": "1"})
+
+
+async def _senseless(_request: Request, error: Exception) -> Response:
+    """A value that no column can hold, such as a NUL in a name, can come from the request only."""
+    log.info("a value the database cannot hold: %s", error)
+    return problem(422, "invalid_request", "the request names a value that cannot exist, such as text with a NUL in it")
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import uvicorn
 from sqlalchemy.orm import Session
-from trade import Trade, flat
 
 from config.settings import Settings
 from core.database import make_engine
 from core.registry.register import issue_key
+from tests.trade import Trade, flat
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 20

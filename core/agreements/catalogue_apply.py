@@ -22,6 +22,9 @@ from core.registry.tables import Account, Licensee, Licensor, Model, ModelBase, 
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('perimage catalogue'))")
 
+# Rows that the session has read before are read again, since another transaction may have changed them.
+_FRESH = {"populate_existing": True}
+
 
 def plan(session: Session, declared: Declared, today: date) -> Changes:
     """What applying the catalogue would do now. Reads only."""
@@ -47,8 +50,12 @@ def apply(session: Session, declared: Declared, today: date, *, shown: Changes |
 
 def standing(session: Session) -> Declared:
     """Everything that stands, as the values a catalogue would declare it with."""
-    licensors = {row.id: row for row in session.scalars(select(Licensor).order_by(Licensor.id))}
-    licensees = {row.id: row for row in session.scalars(select(Licensee).order_by(Licensee.id))}
+    licensors = {
+        row.id: row for row in session.scalars(select(Licensor).order_by(Licensor.id).execution_options(**_FRESH))
+    }
+    licensees = {
+        row.id: row for row in session.scalars(select(Licensee).order_by(Licensee.id).execution_options(**_FRESH))
+    }
     accounts = {
         id_: AccountEntry(licensors[licensor_id].slug, licensees[licensee_id].slug, currency, zone)
         for id_, licensor_id, licensee_id, currency, zone in session.execute(
@@ -57,7 +64,7 @@ def standing(session: Session) -> Declared:
             )
         )
     }
-    units = session.scalars(select(Unit).order_by(Unit.code))
+    units = session.scalars(select(Unit).order_by(Unit.code).execution_options(**_FRESH))
     return Declared(
         licensors={r.slug: LicensorEntry(r.slug, _contact(r), r.invoice_prefix) for r in licensors.values()},
         licensees={r.slug: LicenseeEntry(r.slug, _contact(r)) for r in licensees.values()},
@@ -73,7 +80,7 @@ def _contact(party: Licensor | Licensee) -> Contact:
 
 
 def _models(session: Session, licensors: dict[int, str]) -> dict[str, ModelEntry]:
-    rows = list(session.scalars(select(Model).order_by(Model.id)))
+    rows = list(session.scalars(select(Model).order_by(Model.id).execution_options(**_FRESH)))
     slugs = {row.id: row.slug for row in rows}
     bases: dict[int, set[str]] = defaultdict(set)
     for model_id, base_id in session.execute(select(ModelBase.model_id, ModelBase.base_id)):
@@ -111,7 +118,7 @@ def _agreements(session: Session, accounts: dict[int, AccountEntry]) -> dict[str
             tuple(versions[row.id]),
             draft=row.status == "draft",
         )
-        for row in session.scalars(select(Agreement).order_by(Agreement.id))
+        for row in session.scalars(select(Agreement).order_by(Agreement.id).execution_options(**_FRESH))
     }
 
 

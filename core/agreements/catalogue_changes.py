@@ -128,7 +128,10 @@ class _Comparison:
                 )
             elif holder != slug:
                 self._refuse(
-                    "licensor", slug, "invoice_prefix", f"{licensor.invoice_prefix} numbers the invoices of {holder}"
+                    "licensor",
+                    slug,
+                    "invoice_prefix",
+                    f"{licensor.invoice_prefix} numbers the invoices of {holder}: choose another",
                 )
             self._settle("licensor", slug, before, licensor, _contact_changes(before, licensor))
         for slug, licensee in self.declared.licensees.items():

@@ -26,8 +26,10 @@ def verify_invoices(session: Session) -> list[Check]:
 
 
 def _totals(session: Session) -> Check:
-    by_invoice = select(InvoiceLine.invoice_id, func.sum(InvoiceLine.amount_minor)).group_by(InvoiceLine.invoice_id)
-    sums = {invoice_id: minor for invoice_id, minor in session.execute(by_invoice)}
+    by_invoice = select(InvoiceLine.invoice_id, func.sum(InvoiceLine.amount_minor).label("minor")).group_by(
+        InvoiceLine.invoice_id
+    )
+    sums = {row.invoice_id: int(row.minor) for row in session.execute(by_invoice)}
     invoices = session.execute(select(Invoice.id, Invoice.number, Invoice.total_minor)).all()
     wrong = tuple(
         f"invoice {number or f'(draft {id_})'}: lines add up to {sums.get(id_, 0)}, the total says {total}"

@@ -97,10 +97,10 @@ def finish_line(
 
 
 def in_order(line: RatedLine) -> tuple[object, ...]:
-    """The order of an invoice: period by period, its shortfalls last; per subject by kind, then by segment."""
+    """The order of an invoice: period by period, its shortfalls last; per subject by segment, then by kind."""
     key = line.key
     shortfall = key.kind == "shortfall"
-    return key.service.end, shortfall, key.subject, KINDS.index(key.kind), key.part, key.service.start
+    return key.service.end, shortfall, key.subject, key.part, KINDS.index(key.kind), key.service.start
 
 
 def days_said(days: Period) -> str:

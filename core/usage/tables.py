@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, Sequence, String, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -34,6 +35,9 @@ class Xid8(UserDefinedType[int]):
 
     def result_processor(self, _dialect: Any, _coltype: Any) -> Any:
         return lambda value: None if value is None else int(value)
+
+
+ischema_names["xid8"] = Xid8  # so that comparing tables with the database knows it, too
 
 
 class UsageReport(Base):

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from door import Door, open_trade, serving, settings_for
+
+from tests.door import Door, open_trade, serving, settings_for
 
 
 @pytest.fixture

@@ -223,7 +223,9 @@ def test_for_any_arrival_order_and_any_closes_the_lines_sum_to_one_rating_of_eve
             (line.key.kind, line.key.subject, line.key.service.start, line.key.service.end, line.key.part): line
             for line in lines
         }
-        assert {key: n for key, n in billed.items() if n} == {k: v.money.minor for k, v in keys.items() if v.money.minor}
+        assert {key: n for key, n in billed.items() if n} == {
+            k: v.money.minor for k, v in keys.items() if v.money.minor
+        }
         assert {k: n for k, n in images_billed.items() if n} == {
             k: line.image_count for k, line in keys.items() if line.image_count
         }

@@ -1,5 +1,6 @@
 """Random contracts and usage for the laws, as plain documents; a core contract is made from them at the end."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -110,19 +111,45 @@ def commitments(draw: Any, number: int, fees: list[dict[str, Any]], start: date)
 def cases(draw: Any, kinds: tuple[str, ...] = ALL_KINDS, amendments: int = 3) -> Case:
     """A contract of up to 200 days with up to three amendments, some back-dated, and usage in and around its term."""
     start = FIRST + draw(st.integers(0, 120)) * DAY
-    days = draw(st.integers(1, 200))
+    days = draw(st.integers(1, 65) | st.integers(1, 200))
     currency = draw(st.sampled_from(["USD", "JPY", "KWD"]))
     versions = [(start, draw(documents(currency, start, kinds)))]
     for _ in range(draw(st.integers(0, amendments))):
-        day = start + draw(st.integers(0, days + 5)) * DAY
-        document = draw(documents(currency, start, kinds)) if draw(st.booleans()) else dict(versions[-1][1])
-        versions.append((day, document))
+        day = start + draw(st.integers(0, 25) | st.integers(0, days + 5)) * DAY  # often several within a month
+        versions.append((day, draw(amended([document for _, document in versions], documents(currency, start, kinds)))))
     ended_on = start + draw(st.integers(1, days)) * DAY if draw(st.integers(0, 3)) == 0 else None
     plain = {"term": (start, start + days * DAY), "versions": versions, "ended_on": ended_on}
     return Case(plain, draw(usage(start, days)))
 
 
-def usage(start: date, days: int) -> st.SearchStrategy[dict[tuple[str, date], int]]:
-    """Counts per model and day, also of an unknown model and of days outside the term."""
+@st.composite
+def amended(draw: Any, signed: list[dict[str, Any]], new: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
+    """Terms after an amendment: all new, the first ones again, or the last ones with one thing changed."""
+    change = draw(st.sampled_from(["new", "first", "nothing", "fee", "included", "base", "worth"]))
+    if change == "new":
+        return draw(new)
+    document = deepcopy(signed[0] if change == "first" else signed[-1])
+    fee = document["fees"][0]
+    if change == "fee" and len(document["fees"]) > 1:
+        document["fees"].pop()  # a model leaves, and may come back with "first"
+        document["commitments"] = []
+    elif change == "included" and fee["schedule"]["kind"] != "zero":
+        fee["included_images"] = draw(st.integers(1, 2000))
+    elif change == "base":
+        fee["base_fee"] = draw(rates(2))
+    elif change == "worth" and "conversions" in document:
+        document["conversions"][0]["rate"] = "0.002"
+    return document
+
+
+@st.composite
+def usage(draw: Any, start: date, days: int) -> dict[tuple[str, date], int]:
+    """Counts per model and day, also of an unknown model and of days outside the term.
+
+    Some models run every day, so that every price segment, tier edge and commitment period sees images.
+    """
+    counts: dict[tuple[str, date], int] = {}
+    for model, images in draw(st.dictionaries(st.sampled_from(MODELS), st.integers(1, 150), max_size=3)).items():
+        counts |= {(model, start + n * DAY): images for n in range(-3, days + 3)}
     at = st.tuples(st.sampled_from([*MODELS, "unknown"]), st.integers(-3, days + 3).map(lambda n: start + n * DAY))
-    return st.dictionaries(at, st.integers(0, 3000) | st.sampled_from([1, 9, 10, 11, 1000, 1001]), max_size=25)
+    return counts | draw(st.dictionaries(at, st.integers(0, 3000) | st.sampled_from([9, 10, 11, 1001]), max_size=12))

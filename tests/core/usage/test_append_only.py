@@ -1,6 +1,6 @@
 """Usage is append-only: the ways to tamper with it, as the application and as the owner of the tables, all refused."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psycopg
 import pytest
@@ -13,8 +13,8 @@ WAYS = {
     "delete all by a join": "DELETE FROM usage_events USING usage_reports WHERE true",
     "truncate": "TRUNCATE usage_events",
     "truncate with others": "TRUNCATE usage_reports, usage_events CASCADE",
-    "overwrite by upsert": "INSERT INTO usage_events (licensee_id, event_id, model, image_count, occurred_at, adapters, "
-    "plan, report_no) VALUES (1, 'a', 'm', 9, now(), '{}', '', 1) "
+    "overwrite by upsert": "INSERT INTO usage_events (licensee_id, event_id, model, image_count, occurred_at, adapters,"
+    " plan, report_no) VALUES (1, 'a', 'm', 9, now(), '{}', '', 1) "
     "ON CONFLICT (licensee_id, event_id) DO UPDATE SET image_count = 9",
     "merge": "MERGE INTO usage_events e USING (SELECT 1) s ON e.event_id = 'a' WHEN MATCHED THEN DELETE",
     "update a report": "UPDATE usage_reports SET outcomes = '[]'",
@@ -37,17 +37,20 @@ BAD_ROWS = {
 }
 
 
+COLUMNS = "licensee_id, event_id, model, image_count, occurred_at, adapters, plan, report_no"
+
+
 @pytest.fixture
 def filled_url(owner_url: str) -> Iterator[str]:
+    """A database with one event and its report, which are still there, unchanged, at the end."""
     with psycopg.connect(owner_url) as owner:
         owner.execute("INSERT INTO licensees (slug, name) VALUES ('north', 'North')")
         owner.execute(
-            "INSERT INTO usage_events (licensee_id, event_id, model, image_count, occurred_at, adapters, plan, report_no)"
-            " VALUES (1, 'a', 'm', 5, '2026-11-22Z', '{}', '', 1)"
+            f"INSERT INTO usage_events ({COLUMNS}) VALUES (1, 'a', 'm', 5, '2026-11-22Z', '{{}}', '', 1)".encode()
         )
         owner.execute(
-            "INSERT INTO usage_reports (licensee_id, report_id, report_no, key_id, body_digest, accepted, duplicate, held,"
-            " conflict, rejected, image_count, outcomes) VALUES (1, 'r', 1, 1, '', 1, 0, 0, 0, 0, 5, '[]')"
+            "INSERT INTO usage_reports (licensee_id, report_id, report_no, key_id, body_digest, accepted, duplicate,"
+            " held, conflict, rejected, image_count, outcomes) VALUES (1, 'r', 1, 1, '', 1, 0, 0, 0, 0, 5, '[]')"
         )
     yield owner_url
     with psycopg.connect(owner_url) as owner:
@@ -55,36 +58,35 @@ def filled_url(owner_url: str) -> Iterator[str]:
         assert owner.execute("SELECT report_id, image_count FROM usage_reports").fetchall() == [("r", 5)]
 
 
-def refused(url: str, role: str | None, statement: str) -> str:
+def refusals(url: str, role: str | None, statements: Mapping[str, str]) -> Mapping[str, str]:
+    """What the server said to each statement."""
+    said = {}
     with psycopg.connect(url, options=libpq_options(role)) as connection:
-        with pytest.raises(psycopg.Error) as error:
-            connection.execute(statement.encode())
-        connection.rollback()
-    return str(error.value)
+        for name, statement in statements.items():
+            with pytest.raises(psycopg.Error) as error:
+                connection.execute(statement.encode())
+                pytest.fail(f"{name} went through")
+            said[name] = str(error.value)
+            connection.rollback()
+    return said
 
 
-@pytest.mark.parametrize("statement", [*WAYS.values(), *OF_THE_OWNER_ONLY.values()], ids=[*WAYS, *OF_THE_OWNER_ONLY])
-def test_the_application_may_not(filled_url: str, statement: str):
-    said = refused(filled_url, APP_ROLE, statement)
-    assert "permission denied" in said or "must be owner" in said or "append-only" in said
+def test_the_application_may_not(filled_url: str):
+    for name, said in refusals(filled_url, APP_ROLE, WAYS | OF_THE_OWNER_ONLY).items():
+        assert "permission denied" in said or "must be owner" in said or "append-only" in said, (name, said)
 
 
-@pytest.mark.parametrize("statement", WAYS.values(), ids=WAYS)
-def test_nor_may_the_owner_of_the_tables(filled_url: str, statement: str):
-    assert "append-only" in refused(filled_url, None, statement)
+def test_nor_may_the_owner_of_the_tables(filled_url: str):
+    for name, said in refusals(filled_url, None, WAYS).items():
+        assert "append-only" in said, (name, said)
 
 
-@pytest.mark.parametrize("statement", WAYS.values(), ids=WAYS)
-def test_nor_may_a_licensee(filled_url: str, statement: str):
-    said = refused(filled_url, LICENSEE_ROLE, statement)
-    assert "permission denied" in said or "append-only" in said
+def test_nor_may_a_licensee(filled_url: str):
+    for name, said in refusals(filled_url, LICENSEE_ROLE, WAYS).items():
+        assert "permission denied" in said or "append-only" in said, (name, said)
 
 
-@pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS)
-def test_the_table_itself_refuses_what_is_not_a_whole_bounded_count(filled_url: str, row: str):
-    refused(
-        filled_url,
-        APP_ROLE,
-        "INSERT INTO usage_events (licensee_id, event_id, model, image_count, occurred_at, adapters, plan, report_no)"
-        f" VALUES {row}",
-    )
+def test_the_table_itself_refuses_what_is_not_a_whole_bounded_count(filled_url: str):
+    insert = f"INSERT INTO usage_events ({COLUMNS}) VALUES "
+    for name, said in refusals(filled_url, APP_ROLE, {name: insert + row for name, row in BAD_ROWS.items()}).items():
+        assert "violates" in said, (name, said)
