@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
 from config.settings import settings as our_settings
@@ -55,6 +56,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.catalogue = Catalogue(state.engine)
     state.intake_queue = IntakeQueue(state.settings.database_url)
     await state.intake_queue.start()
+    with contextlib.suppress(SQLAlchemyError):  # a database that is away is awaited
+        await state.catalogue.look()
     freshness = asyncio.create_task(state.catalogue.keep_fresh())
     try:
         yield

@@ -6,17 +6,35 @@ A hint may be lost; the row it points to is found by the worker's sweep.
 from functools import cache
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from config.settings import settings
+
+PATIENCE_SECONDS = 5
 
 
 @cache
 def _broker() -> Celery:
     broker = Celery("perimage-hints", broker=settings().redis_url)
-    broker.conf.update(task_serializer="json", task_ignore_result=True, broker_connection_timeout=5)
+    broker.conf.update(
+        task_serializer="json",
+        task_ignore_result=True,
+        broker_connection_timeout=PATIENCE_SECONDS,
+        broker_transport_options={
+            "socket_timeout": PATIENCE_SECONDS,  # a broker that hangs is as good as none
+            "socket_connect_timeout": PATIENCE_SECONDS,
+        },
+    )
     return broker
 
 
-def hint(task: str, *ids: int) -> None:
-    """Tells the workers that there is work: `hint("worker.tasks.work_item", run_id, agreement_id)`."""
-    _broker().send_task(task, args=ids, retry=False)
+def hint(task: str, *ids: int) -> bool:
+    """Tells the workers that there is work: `hint("worker.tasks.work_item", run_id, agreement_id)`.
+
+    False when the broker is out of reach: it makes no sense to go on, and the sweep finds the work.
+    """
+    try:
+        _broker().send_task(task, args=ids, retry=False)
+    except OperationalError:
+        return False
+    return True

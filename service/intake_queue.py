@@ -151,7 +151,7 @@ class IntakeQueue:
                 return self._intake.write(submissions)
             except PerimageError as busy:
                 return [busy] * len(group)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
                 # A connection may have died while it was idle, so a new one gets one try. Should the COMMIT have gone
                 # through after all, that try finds the reports and gives their first receipts.
                 log.warning("writing usage failed%s: %s", "" if last else ", trying once more", _first_line(error))

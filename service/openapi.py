@@ -17,7 +17,7 @@ DESCRIPTION = """Counts images. Answered only after the whole report is committe
 
 The sender makes `report_id` and each `event_id` and keeps them: the same report again is answered with its first
 receipt and the header `Perimage-Replayed: true`, and an event is counted at most once for its id, for ever. Repeat
-whatever was not answered with 200, unchanged. At most 1,000 events and, by default, 1 MiB.
+whatever was not answered, byte for byte. At most 1,000 events and, by default, 1 MiB.
 
 Each event has a result of its own, in the order they were sent: `accepted`; `duplicate` (the same was reported
 before); `held` (kept, and counted once the model is registered or the agreement signed); `conflict` (this `event_id`

@@ -34,12 +34,12 @@ def plan(session: Session, declared: Declared, today: date) -> Changes:
 def apply(session: Session, declared: Declared, today: date, *, shown: Changes | None = None) -> Changes:
     """Does what the catalogue declares, once at a time, and says what was done.
 
-    Refuses if anything in it is refused, or if something else was changed since the plan in `shown` was made: then
-    nothing is done that nobody has seen.
+    Refuses if anything in it is refused, or if something was changed since the plan in `shown` was made: nothing is
+    done that nobody has seen. If somebody else did all of it meanwhile, there is nothing left to do.
     """
     session.execute(_ONE_AT_A_TIME)
     changes = plan(session, declared, today)
-    if shown is not None and changes != shown:
+    if shown is not None and changes.steps and changes != shown:
         raise Conflict("catalogue_moved", "something was changed since the plan was made: look at the new plan first")
     if changes.refused:
         first = changes.refused[0]

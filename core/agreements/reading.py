@@ -128,8 +128,6 @@ def count(value: object, path: str) -> int:
 
 def amount(value: object, path: str) -> Decimal:
     """An exact decimal, zero or more: a whole number or a decimal in quotes, never a float."""
-    if isinstance(value, float):
-        refuse(path, f'put the decimal in quotes, such as "0.01", so that it stays exact: not {_shown(value)}')
     if isinstance(value, int) and abs(value) > MAX_COUNT:
         refuse(path, f"write a number up to {MAX_COUNT:,}, not {_shown(value)}")
     try:
@@ -137,7 +135,10 @@ def amount(value: object, path: str) -> Decimal:
     except InvalidInput as error:
         refuse(path, error.sentence)
     if found is None or found < 0:
-        refuse(path, f'write a decimal of zero or more in quotes, such as "0.01", not {_shown(value)}')
+        refuse(
+            path,
+            f'write a decimal of zero or more in quotes, such as "0.01", so that it stays exact: not {_shown(value)}',
+        )
     return found
 
 

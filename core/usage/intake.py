@@ -29,6 +29,10 @@ PIECE = 500  # events that are tried together when a group is written with care
 _Connection = psycopg.Connection[tuple[Any, ...]]
 _Stored = dict[int, dict[str, Content]]  # by report number: what other reports had said of its ids before
 
+REUSED = (
+    "this report_id was used before with another body: repeat a report byte for byte, or give it a new report_id; "
+    "its events are counted once either way"
+)
 ASK_SERVER = """
 SELECT current_setting('synchronous_commit'), current_setting('fsync'), row_security_active('usage_events')
 """
@@ -182,9 +186,7 @@ class Intake:
                 runs = msgspec.convert(outcomes, list[Run])
                 answers.append(Receipt(received_at, Verdict(Counts(*counts), image_count, runs), replayed=True))
             else:
-                answers.append(
-                    Conflict("report_id_reused", "this report_id was used before for a report with another body")
-                )
+                answers.append(Conflict("report_id_reused", REUSED))
         return rows[0][0], answers
 
     def _copy(self, table: str, submissions: Sequence[Submission]) -> None:

@@ -49,7 +49,7 @@ def apply(
             if goes and not yes and sys.stdin.isatty():
                 typer.confirm("Apply this?", abort=True, err=True)
             if goes:
-                catalogue_apply.apply(session, declared, today, shown=changes)
+                changes = catalogue_apply.apply(session, declared, today, shown=changes)
                 session.commit()
         if as_json:
             typer.echo(json.dumps(_as_json(changes, applied=goes, dry_run=dry_run), indent=2, default=str))

@@ -58,8 +58,8 @@ def run_and_watch(month: "Period", *, issues: bool, quiet: bool = False) -> list
     with open_session() as session, Progress(*columns, console=console) as bar:
         run_id = request_run(session, month, issues=issues).id
         session.commit()
-        for item in items_to_work(session):
-            hint("worker.tasks.work_item", *item)
+        if not all(hint("worker.tasks.work_item", *item) for item in items_to_work(session)):
+            console.print("The queue is out of reach: the workers will find the work by themselves, a little later.")
         verb = "Closing and issuing" if issues else "Closing"
         task = bar.add_task(f"{verb} {month.name}", total=None)
         last_step, seen, warned = time.monotonic(), None, False

@@ -29,7 +29,7 @@ def refusals() -> Iterator[None]:
     except ProgrammingError as error:
         if not isinstance(error.orig, UndefinedTable):
             raise
-        say_no("the database has no tables of Perimage yet: `perimage up` makes them when it starts")
+        say_no("the database has no tables of Perimage yet: run `perimage migrate`, or start `perimage up`")
 
 
 def say_no(sentence: str) -> None:

@@ -113,19 +113,17 @@ def _row(key: "MeterKey", licensee: str, now: "datetime") -> dict[str, Any]:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("public id", "licensee", "label", "state", "created", "expires", "back-fill from")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("public id", "licensee", "label", "state", "created", "back-fill"):
+        table.add_column(heading, no_wrap=heading not in ("label", "state"), overflow="fold")
     for row in rows:
-        table.add_row(
-            row["public_id"],
-            row["licensee"],
-            Text(row["label"]),
-            row["state"],
-            row["created_at"][:16].replace("T", " "),
-            (row["expires_at"] or "")[:10],
-            row["backfill_from"] or "",
-        )
+        live_until = f" to {row['expires_at'][:10]}" if row["expires_at"] and row["state"] == "live" else ""
+        since = row["backfill_from"] or ""
+        created, state = row["created_at"][:10], f"{row['state']}{live_until}"
+        table.add_row(row["public_id"], row["licensee"], Text(row["label"]), state, created, since)
     Console().print(table)

@@ -21,14 +21,15 @@ def quote(
     from core.agreements.reading import positive
     from core.errors import PerimageError
     from core.rating import quote as rating
+    from service.cli.errors import say_no
 
     try:
         document = _load(scenario)
         offers = rating.offers_of(document)
         result = rating.quote(offers, images, rate=None if rate is None else positive(rate, "--rate"), over=over)
     except PerimageError as error:
-        typer.echo(f"perimage quote: {error.sentence}", err=True)
-        raise typer.Exit(2) from None
+        say_no(error.sentence)
+        return
     if as_json:
         typer.echo(json.dumps(_json(scenario, result), indent=2, ensure_ascii=False))
     else:
@@ -37,30 +38,27 @@ def quote(
 
 def _load(scenario: str) -> dict[str, Any]:
     """The scenario's document: a file that exists, or a name in config/scenarios."""
-    import yaml
-
     import config
     from core.errors import InvalidInput, NotFound
+    from service.cli.documents import read_document
 
     folder = Path(config.__file__).parent / "scenarios"
-    named = folder / f"{scenario}.yaml"
-    path = Path(scenario)
-    if not path.is_file() and path.name == scenario and named.is_file():
-        path = named
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    known_path = folder / f"{scenario}.yaml"
+    path = next((path for path in (Path(scenario), known_path) if _is_file(path)), None)
+    if path is None or (path == known_path and Path(scenario).name != scenario):
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise NotFound("no_scenario", f"cannot read {scenario} ({reason}); known scenarios are {known}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise InvalidInput("not_yaml", f"{path}{where} is not valid YAML: {problem}") from None
+        raise NotFound("no_scenario", f"there is no file {scenario}; known scenarios are {known}")
+    document = read_document(path)
     if not isinstance(document, dict):
         raise InvalidInput("not_a_scenario", f"{path} is not a scenario: it must be a mapping with `agreements`")
     return document
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def _json(scenario: str, result: Any) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 import asyncio
 import gzip
+import json
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from core.database import make_engine
+from core.errors import Conflict, Unavailable
 from core.registry.register import issue_key, revoke_key
 from core.usage.report import Window, read_report
 from migrations.upgrade import upgrade
+from service import intake_queue
 from service.intake_queue import IntakeQueue
 from stack.postgres import Postgres
 from tests.door import Door, event, open_trade, report, service_process, serving, settings_for, stamp, wait_until
@@ -231,40 +236,61 @@ def test_a_database_that_may_only_be_read_acknowledges_nothing(door: Door, datab
     assert stored(database_url) == {"a": 1}
 
 
+def read(sent: dict[str, Any]) -> Any:
+    return read_report(json.dumps(sent).encode(), Window.at(datetime.fromisoformat(stamp()), 35, 5))
+
+
+@asynccontextmanager
+async def blocked_queue(database_url: str) -> AsyncIterator[tuple[IntakeQueue, list[Any]]]:
+    """A queue whose writer stands at a lock with one report of three events, until the block is left."""
+    queue = IntakeQueue(database_url)
+    await queue.start()
+    blocker = await asyncio.to_thread(psycopg.connect, database_url)
+    blocker.execute("LOCK usage_events")
+    waiting: list[Any] = [queue.submit(1, 1, read(report([event() for _ in range(3)])), b"", {})]
+    await asyncio.sleep(0.3)
+    yield queue, waiting
+    stopping = asyncio.create_task(queue.stop())
+    await asyncio.sleep(0.1)
+    assert not any(each.done() for each in waiting)
+    blocker.rollback()
+    await stopping
+    blocker.close()
+
+
 def test_a_full_queue_says_come_back_and_a_stopping_one_writes_what_it_has(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    from core.errors import Unavailable
-    from service import intake_queue
-
     monkeypatch.setattr(intake_queue, "MOST_EVENTS", 5)
     open_trade(database_url)
-    now = datetime.fromisoformat(stamp())
-
-    def one(report_id: str) -> Any:
-        body = httpx.Request("POST", "http://x", json=report([event() for _ in range(3)], report_id)).content
-        return read_report(body, Window.at(now, 35, 5))
 
     async def go() -> None:
-        queue = IntakeQueue(database_url)
-        await queue.start()
-        blocker = await asyncio.to_thread(psycopg.connect, database_url)
-        blocker.execute("LOCK usage_events")
-        waiting = [queue.submit(1, 1, one("r0"), b"", {})]
-        await asyncio.sleep(0.3)  # the writer has taken it and stands at the lock
-        waiting += [queue.submit(1, 1, one(f"r{n}"), b"", {}) for n in (1, 2)]
-        with pytest.raises(Unavailable):
-            queue.submit(1, 1, one("r3"), b"", {})
-        stopping = asyncio.create_task(queue.stop())
-        await asyncio.sleep(0.1)
-        assert not any(each.done() for each in waiting)
-        blocker.rollback()
-        await stopping
+        three = [event() for _ in range(9)]
+        async with blocked_queue(database_url) as (queue, waiting):
+            waiting += [queue.submit(1, 1, read(report(three[n : n + 3])), b"", {}) for n in (0, 3)]
+            with pytest.raises(Unavailable):
+                queue.submit(1, 1, read(report(three[6:])), b"", {})
         assert [receipt.verdict.counts.accepted for receipt in await asyncio.gather(*waiting)] == [3, 3, 3]
-        blocker.close()
 
     asyncio.run(go())
     assert len(stored(database_url)) == 9
+
+
+def test_of_one_report_several_times_in_a_waiting_group_the_first_is_counted_and_the_rest_hear_of_it(database_url: str):
+    open_trade(database_url)
+    sent = report([event("a"), event("b")], "r")
+
+    async def go() -> list[Any]:
+        async with blocked_queue(database_url) as (queue, waiting):
+            waiting += [queue.submit(1, 1, read(sent), digest, {}) for digest in (b"1", b"1", b"2", b"1")]
+            waiting.append(queue.submit(2, 2, read(sent), b"2", {}))
+        return await asyncio.gather(*waiting[1:], return_exceptions=True)
+
+    first, second, other, third, south = asyncio.run(go())
+    assert (first.replayed, second.replayed, third.replayed, south.replayed) == (False, True, True, False)
+    assert first.received_at == second.received_at == third.received_at
+    assert isinstance(other, Conflict)
+    assert first.verdict.counts.accepted == south.verdict.counts.accepted == 2
 
 
 def test_the_service_does_not_start_on_a_server_that_does_not_flush(owner_url: str):

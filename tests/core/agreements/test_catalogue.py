@@ -88,7 +88,7 @@ def test_a_catalogue_is_read_as_entries(document):
             "agreements[0].starts_on",
             "'2026-02-30' is not a day of the calendar",
         ),
-        ("agreements.0.starts_on", datetime(2026, 1, 1, 12), "agreements[0].starts_on", "write a day as YYYY-MM-DD"),  # noqa: DTZ001
+        ("agreements.0.starts_on", datetime(2026, 1, 1, 12), "agreements[0].starts_on", "write a day as YYYY-MM-DD"),
         ("agreements.0.ends_on", "2026-01-01", "agreements[0].ends_on", "write a day after 2026-01-01"),
         ("agreements.0.draft", "yes", "agreements[0].draft", "write true or false, not 'yes'"),
         ("agreements.0.terms", [], "agreements[0].terms", "write a mapping"),

@@ -3,6 +3,7 @@
 import time
 from copy import deepcopy
 from datetime import date
+from threading import Thread
 
 import pytest
 import yaml
@@ -94,6 +95,29 @@ def test_what_nobody_has_seen_is_not_done(engine, session, document):
         apply(session, declared, TODAY, shown=seen)
     session.rollback()
     apply(session, declared, TODAY, shown=plan(session, declared, TODAY))
+
+
+def test_two_who_apply_the_same_file_at_once_do_it_once(engine, session, document):
+    declared = parse_catalogue(document)
+    shown = plan(session, declared, TODAY)
+    session.rollback()
+    apply(session, declared, TODAY, shown=shown)
+    outcomes: list[object] = []
+
+    def second() -> None:
+        with Session(engine) as other:
+            try:
+                outcomes.append(apply(other, declared, TODAY, shown=shown).steps)
+            except Conflict as refused:
+                outcomes.append(refused)
+
+    thread = Thread(target=second)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive(), "it waits for the first"
+    session.commit()
+    thread.join(30)
+    assert outcomes == [()]
 
 
 def test_two_files_may_build_on_each_other(session, document):

@@ -145,7 +145,7 @@ REFUSED: list[tuple[list[str | int], object, str, str]] = [
     (["conversions", 0, "rate"], "0", "conversions[0].rate", "above zero"),
     (["conversions", 0, "effective_on"], ..., "conversions", "same day"),
     (["conversions", 0, "effective_on"], "2026-02-30", "conversions[0].effective_on", "calendar"),
-    (["conversions", 0, "effective_on"], datetime(2026, 7, 1), "conversions[0].effective_on", "YYYY-MM-DD"),  # noqa: DTZ001
+    (["conversions", 0, "effective_on"], datetime(2026, 7, 1), "conversions[0].effective_on", "YYYY-MM-DD"),
     (["commitments", 0, "models"], ["fir"], "commitments[0].models[0]", "no fee"),
     (["commitments", 0, "models"], ["elm"], "commitments[0].models[0]", "rated at zero"),
     (["commitments", 0, "models"], [], "commitments[0].models", "no model"),

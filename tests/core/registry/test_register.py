@@ -58,7 +58,11 @@ def test_a_cycle_a_model_that_owes_nothing_and_a_taken_name_are_refused(parties)
     with pytest.raises(InvalidInput, match="has no base"):
         models(parties, ModelEntry("c", "C", "guild", "lora", "base"))
     parties.rollback()
-    for taken in (ModelEntry("sd-1", "Again", "guild"), ModelEntry("d", "D", "guild", names=frozenset({AIR}))):
+    for taken in (
+        ModelEntry("sd-1", "Again", "guild"),
+        ModelEntry("d", "D", "guild", names=frozenset({AIR})),
+        ModelEntry("d", "D", "guild", names=frozenset({"sd-1"})),
+    ):
         with pytest.raises(Conflict, match="registered already"):
             models(parties, taken)
         parties.rollback()

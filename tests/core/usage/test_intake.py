@@ -266,7 +266,7 @@ def test_many_writers_with_the_same_events_in_other_orders_and_splits_count_each
     pool = [{"event_id": f"e{n}", "image_count": 1 + n % 3} for n in range(300)]
 
     def work(worker: int) -> list:
-        chance = random.Random(worker)  # noqa: S311 - repeatable
+        chance = random.Random(worker)
         answered = []
         with writer(database_url) as own:
             own.quick = quick

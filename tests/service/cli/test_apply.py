@@ -151,7 +151,7 @@ def test_with_yes_it_does_not_ask(perimage, file, database_url, monkeypatch):
         (SMALL.replace("2026-01-01", "2026-02-30"), "agreements[0].starts_on: '2026-02-30' is not a day"),
         (
             SMALL.replace('rate: "5"', "rate: 0.05"),
-            'terms.fees[0].schedule.rate: put the decimal in quotes, such as "0.01"',
+            'in quotes, such as "0.01", so that it stays exact: not 0.05',
         ),
         (SMALL.replace("slug: guild", "slug: no"), "licensors[0].slug: write 1 to 100 lower-case letters"),
         (SMALL.replace("name: North", f"name: {'9' * 5000}"), "licensees[0].name: write one line of at most 255"),

@@ -73,11 +73,12 @@ def test_a_path_works_as_well_as_a_name(command: typer.Typer) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("agreements: [", "not valid YAML"),
+        ("agreements: [", "line 1"),
         ("- 1", "not a scenario"),
         ("about: nothing", "agreements"),
         ("agreements: [{slug: x}]", "agreements[0].account"),
         ("\x00", "not valid YAML"),
+        ("agreements: []\nagreements: []", "written twice"),
     ],
 )
 def test_a_bad_file_is_one_sentence_and_exit_code_2(
@@ -97,6 +98,9 @@ def test_a_bad_file_is_one_sentence_and_exit_code_2(
     [
         ["nowhere", "--images", "1"],
         ["../x", "--images", "1"],
+        ["../scenarios/anima-flat", "--images", "1"],
+        ["x" * 5000, "--images", "1"],
+        [".", "--images", "1"],
         ["anima-flat", "--images", "-1"],
         ["anima-flat", "--images", "1.5"],
         ["anima-flat", "--images", "1", "--rate", "1e3"],
@@ -104,7 +108,7 @@ def test_a_bad_file_is_one_sentence_and_exit_code_2(
         ["anima-flat", "--images", "1", "--over", "year"],
         ["stacked", "--images", "1", "--rate", "1"],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words)[:40],
 )
 def test_what_cannot_be_quoted_is_exit_code_2(command: typer.Typer, words: list[str]) -> None:
     result = RUNNER.invoke(command, words)
