@@ -10,7 +10,7 @@ import typer
 from service.cli import app
 
 if TYPE_CHECKING:
-    from core.agreements.catalogue_changes import Changes, Refusal, Step
+    from core.catalogue.compare import Changes, Refusal, Step
 
 MOST_ROWS = 12  # created things of one kind that are listed one by one; --json lists all
 
@@ -31,8 +31,8 @@ def apply(
     """
     from datetime import UTC, datetime
 
-    from core.agreements import catalogue_apply
-    from core.agreements.catalogue import parse_catalogue
+    from core.catalogue import apply as catalogue
+    from core.catalogue.declare import parse_catalogue
     from service.cli.database import open_session
     from service.cli.documents import read_document
     from service.cli.errors import REFUSED, refusals
@@ -41,7 +41,7 @@ def apply(
         declared = parse_catalogue(read_document(file))
         today = datetime.now(UTC).date()
         with open_session() as session:
-            changes = catalogue_apply.plan(session, declared, today)
+            changes = catalogue.plan(session, declared, today)
             session.rollback()  # nothing stays locked while a person reads
             goes = bool(changes.steps) and not changes.refused and not dry_run
             if not as_json:
@@ -49,7 +49,7 @@ def apply(
             if goes and not yes and sys.stdin.isatty():
                 typer.confirm("Apply this?", abort=True, err=True)
             if goes:
-                changes = catalogue_apply.apply(session, declared, today, shown=changes)
+                changes = catalogue.apply(session, declared, today, shown=changes)
                 session.commit()
         if as_json:
             typer.echo(json.dumps(_as_json(changes, applied=goes, dry_run=dry_run), indent=2, default=str))

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 # What the demo's platforms take of every model's images, by cumulative parts of a hundred.
-_UP_TO = {"northlight": (0, 30), "palette-works": (30, 80), "tinybrush": (80, 100)}
+_UP_TO = {"brightforge": (0, 30), "palette-works": (30, 80), "tinybrush": (80, 100)}
 
 
 def images_by_platform(figures: Path) -> dict[str, Counter[str]]:
@@ -25,11 +25,11 @@ def images_by_platform(figures: Path) -> dict[str, Counter[str]]:
 def totals_in_cents(counted: dict[str, Counter[str]]) -> dict[str, int]:
     """What each platform owes for the month, in US cents, each line rounded half up.
 
-    northlight: 5 Buzz an image, 1,000 Buzz = 1 USD, so half a cent. palette-works: 12 Buzz, so 1.2 cents; its
+    brightforge: 5 Buzz an image, 1,000 Buzz = 1 USD, so half a cent. palette-works: 12 Buzz, so 1.2 cents; its
     commitment runs on. tinybrush: 999 USD a model, 100,000 images included, 1 cent for each further one.
     """
     return {
-        "northlight": sum((images * 5 + 5) // 10 for images in counted["northlight"].values()),
+        "brightforge": sum((images * 5 + 5) // 10 for images in counted["brightforge"].values()),
         "palette-works": sum((images * 12 + 5) // 10 for images in counted["palette-works"].values()),
         "tinybrush": sum(99_900 + max(0, images - 100_000) for images in counted["tinybrush"].values()),
     }

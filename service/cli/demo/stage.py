@@ -14,8 +14,8 @@ import yaml
 from rich.console import Console
 
 from config.settings import STACK_FILE, choose, settings
-from core.agreements import catalogue_apply
-from core.agreements.catalogue import parse_catalogue
+from core.catalogue import apply as catalogue
+from core.catalogue.declare import parse_catalogue
 from core.registry.keys import parse_key
 from core.registry.queries import meter_key
 from core.registry.register import issue_key
@@ -111,7 +111,7 @@ def _apply_catalogue(console: Console) -> None:
             if figure.family == model["slug"]
         ]
     with open_session() as session:
-        changes = catalogue_apply.apply(session, parse_catalogue(document), datetime.now(UTC).date())
+        changes = catalogue.apply(session, parse_catalogue(document), datetime.now(UTC).date())
         session.commit()
     said = f"{len(changes.created)} things created" if changes.steps else "everything stands already"
     console.print(f"Catalogue applied: {said}.")

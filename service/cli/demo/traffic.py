@@ -19,7 +19,7 @@ from core.period import Period
 DEMO_FILES = Path(__file__).resolve().parents[3] / "config" / "demo"
 FIGURES = DEMO_FILES / "ai_horde_2023.csv"
 MONTH = Period.month("2026-10")
-SHARES = {"northlight": 30, "palette-works": 50, "tinybrush": 20}  # per cent of every model's images
+SHARES = {"brightforge": 30, "palette-works": 50, "tinybrush": 20}  # per cent of every model's images
 PLANS = ("free", "paid")
 BATCH = 1000
 RESEND_EVERY = 20  # one batch in twenty is sent twice: 5 %

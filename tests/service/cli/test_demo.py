@@ -41,13 +41,13 @@ def test_reports_are_the_same_every_time_and_one_in_twenty_is_sent_twice() -> No
 
 def test_the_recount_is_worked_out_by_hand() -> None:
     images = {
-        "northlight": Counter({"stable-diffusion-1": 1_801_947, "stable-diffusion-2": 55_500}),
+        "brightforge": Counter({"stable-diffusion-1": 1_801_947, "stable-diffusion-2": 55_500}),
         "palette-works": Counter({"stable-diffusion-1": 3_003_363, "stable-diffusion-2": 92_508}),
         "tinybrush": Counter({"stable-diffusion-1": 1_201_399, "stable-diffusion-2": 37_014}),
     }
     assert images_by_platform(FIGURES) == images
     assert totals_in_cents(images) == {
-        "northlight": 900_974 + 27_750,  # 9,009.735 and 277.50 USD at half a cent
+        "brightforge": 900_974 + 27_750,  # 9,009.735 and 277.50 USD at half a cent
         "palette-works": 3_604_036 + 111_010,  # 36,040.356 and 1,110.096 USD at 1.2 cents
         "tinybrush": 99_900 + 1_101_399 + 99_900,  # 999 USD a model, and 1,101,399 images over 100,000
     }

@@ -10,9 +10,9 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from core.agreements.catalogue import AgreementEntry, Declared, UnitEntry
+from core.catalogue.declare import AgreementEntry, Declared, UnitEntry
 from core.agreements.coverage import covered_days
-from core.agreements.history import Instead, differences, refused_edits
+from core.catalogue.history import Instead, differences, refused_edits
 from core.agreements.signable import Licensable, Parties, added_cover, lost_cover_sentence, objections, overlap_sentence
 from core.agreements.terms import terms_document
 from core.errors import PerimageError

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agreements.catalogue import Declared, parse_catalogue
-from core.agreements.catalogue_changes import Changes, compare
-from core.agreements.history import differences
+from core.catalogue.compare import Changes, compare
+from core.catalogue.declare import Declared, parse_catalogue
+from core.catalogue.history import differences
 from tests.edits import MISSING, edited
 
 TODAY = date(2026, 8, 15)

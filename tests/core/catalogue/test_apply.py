@@ -10,9 +10,9 @@ import yaml
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from core.agreements.catalogue import parse_catalogue
-from core.agreements.catalogue_apply import apply, plan, standing
 from core.agreements.tables import Agreement, AgreementModel, Amendment
+from core.catalogue.apply import apply, plan, standing
+from core.catalogue.declare import parse_catalogue
 from core.errors import Conflict
 from core.registry.queries import lineage
 from core.registry.tables import Licensor, Model

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from core.agreements.catalogue import AgreementEntry
+from core.catalogue.declare import AgreementEntry
 from core.agreements.signable import added_cover, lost_cover_sentence
 from core.agreements.terms import Terms, terms_document
 from core.period import Period

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
-from core.agreements.catalogue import AgreementEntry, Declared, UnitEntry
-from core.agreements.catalogue_changes import Changes, Step, compare
+from core.catalogue.declare import AgreementEntry, Declared, UnitEntry
+from core.catalogue.compare import Changes, Step, compare
 from core.agreements.sign import amend, draft, redraft, sign, sign_draft
 from core.agreements.tables import Agreement, Amendment, Unit
 from core.agreements.terms import Terms, parse_terms

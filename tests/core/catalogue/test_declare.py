@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 import pytest
 
-from core.agreements.catalogue import parse_catalogue
+from core.catalogue.declare import parse_catalogue
 from core.errors import InvalidInput
 from core.period import Period
 from tests.edits import MISSING, edited
