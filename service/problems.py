@@ -124,6 +124,6 @@ async def _failed(_request: Request, error: Exception) -> Response:
     """Our fault. The sender gets an id to quote; the log has the same id and the traceback."""
     failure = str(uuid4())
     log.error("failure %s", failure, exc_info=error)
-    return problem(
-        500, "internal_error", f"something failed on our side; quote {failure} when you ask about it", id=failure
-    )
+    sentence = f"something failed on our side; quote {failure} when you ask about it"
+    # The server drops the connection after such an error, so say so, or the next request on it would be lost.
+    return problem(500, "internal_error", sentence, {"Connection": "close"}, id=failure)

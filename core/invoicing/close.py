@@ -6,34 +6,22 @@ stands, and what came in after it waits for the next period's invoice as an adju
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.agreements.queries import agreement_versions
-from core.agreements.tables import Agreement, AgreementModel
+from core.agreements.tables import Agreement
 from core.errors import Conflict, NotFound
+from core.invoicing.bill import Bill, load_bill
 from core.invoicing.invoice import Billed, DraftLine, difference
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.kill_points import kill_point
 from core.money import plain, total
 from core.period import Period
-from core.rating.rate import Contract, LineKey, owed
-from core.registry.tables import Account, Model
-from core.usage.tables import DailyCount
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """An agreement as rating and invoicing need it, loaded once."""
-
-    agreement: Agreement
-    account: Account
-    contract: Contract
-    counts: dict[tuple[str, date], int]
+from core.rating.rate import LineKey, owed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +57,6 @@ def preview(session: Session, agreement_id: int, period: Period) -> list[DraftLi
     if standing and standing.status == "issued":
         return []
     return due_lines(session, load_bill(session, agreement, until=period.end), period, leaving_out=standing)
-
-
-def load_bill(session: Session, agreement: Agreement, until: date) -> Bill:
-    """The contract and the daily counts of its models, from its first day to `until`."""
-    account = session.get_one(Account, agreement.account_id)
-    term = Period(agreement.starts_on, agreement.ends_on)
-    contract = Contract(term=term, versions=tuple(agreement_versions(session, agreement.id)))
-    rows = session.execute(
-        select(Model.slug, DailyCount.day, func.sum(DailyCount.image_count))
-        .join(Model, Model.id == DailyCount.model_id)
-        .join(AgreementModel, AgreementModel.model_id == DailyCount.model_id)
-        .where(
-            AgreementModel.agreement_id == agreement.id,
-            AgreementModel.days.contains(DailyCount.day),
-            DailyCount.licensee_id == account.licensee_id,
-            DailyCount.day < until,
-        )
-        .group_by(Model.slug, DailyCount.day)
-    )
-    return Bill(agreement, account, contract, {(slug, day): int(count) for slug, day, count in rows})
 
 
 def due_lines(session: Session, bill: Bill, period: Period, leaving_out: Invoice | None) -> list[DraftLine]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
 from core.errors import Conflict, NotFound
-from core.invoicing.close import load_bill
+from core.invoicing.bill import load_bill
 from core.invoicing.document import TEMPLATE_VERSION, render_pdf
 from core.invoicing.snapshot import content_hash, snapshot_of
 from core.invoicing.tables import Invoice, InvoiceDocument, NumberSeries

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.agreements.tables import AgreementModel
-from core.invoicing.close import Bill
+from core.invoicing.bill import Bill
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.money import Money, exponent, plain
 from core.period import Period

@@ -136,7 +136,9 @@ def reported(yard: Yard, how_many: int) -> dict[str, int]:
                 events.append({"licensee": licensee, "event_id": day, **event})
             counts = oracle.count_events(events, {(licensee, "sd-1"): "UTC"})
             contract = {"term": term, "versions": [(term[0], {"currency": "USD", "fees": [flat("sd-1", RATE)]})]}
-            lines = oracle.owed(contract, {(model, day): images for (_, model, day), images in counts.items()}, LAST.end)
+            lines = oracle.owed(
+                contract, {(model, day): images for (_, model, day), images in counts.items()}, LAST.end
+            )
             owes[f"deal-{n}"] = sum(minor for _, minor in lines.values())
         session.commit()
     return owes
@@ -146,7 +148,9 @@ def billed_once(yard: Yard, owes: dict[str, int]) -> None:
     """One issued invoice with a document for each agreement, the right totals, numbers without a gap, all verified."""
     with Session(yard.engine) as session:
         rows = session.execute(
-            select(Agreement.slug, Invoice.status, Invoice.total_minor).join(Invoice, Invoice.agreement_id == Agreement.id)
+            select(Agreement.slug, Invoice.status, Invoice.total_minor).join(
+                Invoice, Invoice.agreement_id == Agreement.id
+            )
         )
         assert sorted(rows) == sorted((slug, "issued", minor) for slug, minor in owes.items())
         numbers = list(session.scalars(select(Invoice.number).order_by(Invoice.number)))

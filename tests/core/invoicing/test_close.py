@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
 from core.errors import Conflict, NotFound
-from core.invoicing.close import Closed, close, load_bill, preview
+from core.invoicing.bill import load_bill
+from core.invoicing.close import Closed, close, preview
 from core.invoicing.issue import issue
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.period import Period
