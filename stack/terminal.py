@@ -109,7 +109,7 @@ def announce(stack: Stack, console: Console) -> None:
     console.print("[bold green]Perimage is ready.[/]  Ctrl-C stops it.")
     rows = [
         ("service", stack.service_url),
-        ("API reference", f"{stack.service_url}/docs"),
+        ("API reference", f"{stack.service_url}/openapi.json"),
         ("data", str(stack.data)),
         ("logs", str(stack.logs)),
         ("addresses", f"{stack.data / 'stack.json'} (with passwords, for you alone)"),

@@ -10,14 +10,14 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
 from core.errors import Conflict, NotFound
 from core.invoicing.bill import Bill, load_bill
 from core.invoicing.invoice import Billed, DraftLine, difference
-from core.invoicing.tables import Invoice, InvoiceLine
+from core.invoicing.tables import BillingRunItem, Invoice, InvoiceLine
 from core.kill_points import kill_point
 from core.money import plain, total
 from core.period import Period
@@ -35,17 +35,17 @@ class Closed:
 def close(session: Session, agreement_id: int, period: Period) -> Closed:
     """Writes, or writes anew, the draft of an agreement for a period that is over. Twice is once."""
     agreement = _locked(session, agreement_id)
-    standing = _standing_invoice(session, agreement_id, period)
+    # Locked too: another run may be issuing it, and what it is decides whether we may write it anew.
+    standing = _standing_invoice(session, agreement_id, period, lock=True)
     if standing and standing.status == "issued":
         return Closed(standing, wrote=False)
     bill = load_bill(session, agreement, until=period.end)
-    _demand_that_it_is_over(session, period, bill.account.zone)
+    demand_that_it_is_over(session, period, bill.account.zone)
     lines = due_lines(session, bill, period, leaving_out=standing)
     kill_point("after_rating_before_lines")
     if not lines:
         if standing:
-            session.delete(standing)
-            session.flush()
+            _discard(session, standing)
         return Closed(None, wrote=False)
     return Closed(_write_draft(session, bill, period, standing, lines), wrote=True)
 
@@ -72,6 +72,16 @@ def agreements_to_close(session: Session, period: Period) -> list[int]:
     return list(session.scalars(began.order_by(Agreement.id)))
 
 
+def demand_that_it_is_over(session: Session, period: Period, zone: str) -> None:
+    """Refuses a period whose last day in `zone` has not ended yet by the database's clock."""
+    now: datetime = session.execute(select(func.now())).scalar_one()
+    ends_at = period.bounds(zone)[1]
+    if now < ends_at:
+        raise Conflict(
+            "period_not_over", f"{period.name} ends at {ends_at:%Y-%m-%d %H:%M} UTC: close it then, or preview it now"
+        )
+
+
 def _locked(session: Session, agreement_id: int) -> Agreement:
     row = select(Agreement).where(Agreement.id == agreement_id, Agreement.status == "signed")
     agreement = session.scalars(row.with_for_update(key_share=True)).one_or_none()
@@ -80,24 +90,16 @@ def _locked(session: Session, agreement_id: int) -> Agreement:
     return agreement
 
 
-def _standing_invoice(session: Session, agreement_id: int, period: Period) -> Invoice | None:
-    return session.scalars(
-        select(Invoice).where(
-            Invoice.agreement_id == agreement_id,
-            Invoice.period_start == period.start,
-            Invoice.kind == "regular",
-            Invoice.status != "void",
-        )
-    ).one_or_none()
-
-
-def _demand_that_it_is_over(session: Session, period: Period, zone: str) -> None:
-    now: datetime = session.execute(select(func.now())).scalar_one()
-    ends_at = period.bounds(zone)[1]
-    if now < ends_at:
-        raise Conflict(
-            "period_not_over", f"{period.name} ends at {ends_at:%Y-%m-%d %H:%M} UTC: close it then, or preview it now"
-        )
+def _standing_invoice(session: Session, agreement_id: int, period: Period, *, lock: bool = False) -> Invoice | None:
+    asked = select(Invoice).where(
+        Invoice.agreement_id == agreement_id,
+        Invoice.period_start == period.start,
+        Invoice.kind == "regular",
+        Invoice.status != "void",
+    )
+    if lock:
+        asked = asked.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(asked).one_or_none()
 
 
 def _billed(session: Session, agreement_id: int, leaving_out: Invoice | None) -> dict[LineKey, Billed]:
@@ -153,6 +155,14 @@ def _write_draft(
     kill_point("after_lines_before_total")
     session.flush()
     return draft
+
+
+def _discard(session: Session, draft: Invoice) -> None:
+    """Removes a draft that has nothing left to say, also from the runs that led to it."""
+    named = update(BillingRunItem).where(BillingRunItem.invoice_id == draft.id)
+    session.execute(named.values(invoice_id=None))
+    session.delete(draft)
+    session.flush()
 
 
 def _row(number: int, line: DraftLine) -> InvoiceLine:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.errors import PerimageError, Unavailable
-from core.invoicing.close import agreements_to_close, close
+from core.invoicing.close import agreements_to_close, close, demand_that_it_is_over
 from core.invoicing.issue import issue, make_document
 from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
 from core.kill_points import kill_point
@@ -20,10 +20,15 @@ from core.period import Period
 from core.usage.rollup import roll_up
 
 MAX_ATTEMPTS = 5
+FIRST_ZONE = "Etc/GMT-14"  # UTC+14, where every day begins and ends first
 
 
 def request_run(session: Session, period: Period, *, issues: bool) -> BillingRun:
-    """A run over every signed agreement that began before the period's end; with `issues`, up to the documents."""
+    """A run over every signed agreement that began before the period's end; with `issues`, up to the documents.
+
+    Refuses a period that is over nowhere on earth yet; where it is over later, that agreement's item says so.
+    """
+    demand_that_it_is_over(session, period, FIRST_ZONE)
     run = BillingRun(period_start=period.start, period_end=period.end, issues=issues)
     session.add(run)
     session.flush()
@@ -48,7 +53,10 @@ def items_to_work(session: Session, limit: int = 1000) -> list[tuple[int, int]]:
 
 
 def take_item(session: Session, run_id: int, agreement_id: int, lease: timedelta) -> bool:
-    """Takes the lease, unless somebody holds it or the item is finished. The caller commits before it works."""
+    """Takes the lease, unless somebody holds it or the item is finished. The caller commits before it works.
+
+    An item that was taken five times without coming to its end is given up: it may be what its workers died of.
+    """
     item = session.scalars(
         select(BillingRunItem)
         .where(
@@ -60,6 +68,11 @@ def take_item(session: Session, run_id: int, agreement_id: int, lease: timedelta
         .with_for_update(skip_locked=True)
     ).one_or_none()
     if item is None:
+        return False
+    if item.attempts >= MAX_ATTEMPTS:
+        item.error = item.error or f"given up: {item.attempts} workers took it and none came to its end"
+        _finish(item, "failed")
+        session.flush()
         return False
     item.attempts += 1
     item.leased_until = func.now() + lease
@@ -73,15 +86,17 @@ def advance_item(session: Session, run_id: int, agreement_id: int) -> bool:
     if item.finished_at is not None:
         return False
     run = session.get_one(BillingRun, run_id)
-    if item.state == "waiting":
+    if item.state == "waiting" or item.invoice_id is None:  # without one, a later close has discarded our draft
         _close_step(session, run, item)
-    elif item.state == "closed" and item.invoice_id is not None:
+    elif item.state == "closed":
         issue(session, item.invoice_id)
         item.state = "issued"
         kill_point("after_issue_before_outbox")
-    elif item.state == "issued" and item.invoice_id is not None:
+    elif item.state == "issued":
         make_document(session, item.invoice_id)
         _finish(item, "finished")
+    if item.state in {"issued", "finished"}:
+        item.error = None  # of an attempt that failed before
     session.flush()
     return item.finished_at is None
 
@@ -89,8 +104,8 @@ def advance_item(session: Session, run_id: int, agreement_id: int) -> bool:
 def fail_item(session: Session, run_id: int, agreement_id: int, error: Exception) -> None:
     """Writes down what went wrong. A refusal of ours is final; anything else is tried again when the lease is over."""
     item = session.get_one(BillingRunItem, (run_id, agreement_id), with_for_update=True)
-    item.error = f"{type(error).__name__}: {error}"[:1000]
     refused = isinstance(error, PerimageError) and not isinstance(error, Unavailable)
+    item.error = (error.sentence if isinstance(error, PerimageError) else f"{type(error).__name__}: {error}")[:1000]
     if refused or item.attempts >= MAX_ATTEMPTS:
         _finish(item, "failed")
     session.flush()
