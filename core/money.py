@@ -6,7 +6,7 @@ rounds once, half up, to the currency's minor unit; from there on money is a who
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import Decimal
 from fractions import Fraction
 
 from core.errors import InvalidInput
@@ -38,15 +38,16 @@ def decimal_of(text: str | int | Decimal, what: str = "amount") -> Decimal:
         raise InvalidInput(
             "not_a_decimal", f'{what} must be a whole number or a decimal in quotes, such as "0.01", not {text!r}'
         )
-    plain = format(text, "f") if isinstance(text, Decimal) and text.is_finite() else str(text)
-    if not _PLAIN_DECIMAL.fullmatch(plain):
+    if isinstance(text, int):
+        written = str(text) if abs(text) < 10**24 else "a number of more than 24 digits"
+    else:
+        written = format(text, "f") if isinstance(text, Decimal) and text.is_finite() else str(text)
+    if not _PLAIN_DECIMAL.fullmatch(written):
         raise InvalidInput(
-            "not_a_decimal", f"{what} must be a plain decimal with at most {MAX_RATE_DECIMALS} places, not {plain!r}"
+            "not_a_decimal",
+            f"{what} must be a plain decimal with at most {MAX_RATE_DECIMALS} places, not {written[:40]!r}",
         )
-    try:
-        return Decimal(plain)
-    except InvalidOperation:  # pragma: no cover - the pattern admits nothing Decimal refuses
-        raise InvalidInput("not_a_decimal", f"{what} is not a decimal: {plain!r}") from None
+    return Decimal(written)
 
 
 def round_half_up(exact: Fraction) -> int:
@@ -100,8 +101,10 @@ def plain(exact: Fraction | Decimal | int, places: int = MAX_RATE_DECIMALS) -> s
 
     A number with no finite decimal (a prorated third) is cut to `places` by half-up, for display only.
     """
-    fraction = Fraction(exact)
-    scaled = round_half_up(fraction * 10**places)
-    with localcontext(prec=80):
-        text = format(Decimal(scaled).scaleb(-places), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    numerator, denominator = exact.as_integer_ratio()
+    if denominator == 1:
+        return str(numerator)
+    scaled = (2 * abs(numerator) * 10**places + denominator) // (2 * denominator)
+    whole, part = divmod(scaled, 10**places)
+    text = f"{whole}.{part:0{places}d}".rstrip("0").rstrip(".") if places else str(whole)
+    return f"-{text}" if numerator < 0 and scaled else text

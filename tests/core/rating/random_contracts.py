@@ -98,13 +98,20 @@ def commitments(draw: Any, number: int, fees: list[dict[str, Any]], start: date)
     priced = [fee["models"] for fee in fees if fee["schedule"]["kind"] != "zero"]
     if draw(st.booleans()):  # whole fees, so that a group is never split
         commitment["models"] = [model for group in priced[: draw(st.integers(1, len(priced)))] for model in group]
-    if kind == "images":
+    if kind == "images" and (_single_rate(fees, commitment.get("models")) is None or draw(st.booleans())):
         commitment["shortfall_rate"] = draw(rates())
     if draw(st.integers(0, 3)) == 0:
         commitment["starts_on"] = start + draw(st.integers(0, 40)) * DAY
     if draw(st.integers(0, 3)) == 0:
         commitment["ends_on"] = start + draw(st.integers(41, 120)) * DAY
     return commitment
+
+
+def _single_rate(fees: list[dict[str, Any]], models: list[str] | None) -> str | None:
+    """The flat rate of every fee in a commitment's scope, if they have just one: then it may be left out."""
+    scope = [fee["schedule"] for fee in fees if models is None or set(fee["models"]) & set(models)]
+    rates_in_scope = {schedule.get("rate") for schedule in scope if schedule["kind"] != "zero"}
+    return rates_in_scope.pop() if len(rates_in_scope) == 1 else None
 
 
 @st.composite

@@ -90,6 +90,14 @@ def test_a_price_is_held_against_its_band(rate: str, where: str) -> None:
     assert where in quote(offers("sd3-enterprise"), 1, rate=Decimal(rate)).notes[0]
 
 
+def test_a_month_is_the_first_whole_one_and_nothing_before_it() -> None:
+    document = scenario("flux-self-serve")
+    document["agreements"][0]["starts_on"] = date(2026, 1, 15)
+    found = quote(offers_of(document), 100)
+    assert str(found.total) == "999.00 USD"
+    assert any("2026-02-01 to 2026-02-28" in note for note in found.notes)
+
+
 def test_an_unsettled_price_needs_a_rate() -> None:
     document = scenario("sd3-enterprise")
     del document["agreements"][0]["terms"]["fees"][0]["schedule"]["rate"]
