@@ -23,6 +23,8 @@ def _broker() -> Celery:
         broker_transport_options={
             "socket_timeout": PATIENCE_SECONDS,  # a broker that hangs is as good as none
             "socket_connect_timeout": PATIENCE_SECONDS,
+            "max_retries": 1,
+            "interval_start": 0,
         },
     )
     return broker

@@ -20,8 +20,6 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from core.invoicing.run import request_run
-from core.period import Period
 from tests.stories.installation import (
     BEFORE,
     LAST,
@@ -79,18 +77,11 @@ def clerk(here: Installation, enough: threading.Event) -> int:
     ended = 0
     while not enough.is_set():
         for month, issues in ((BEFORE, True), (LAST, False)):
-            run_id = patiently(here, lambda: requested(here, month, issues=issues))  # noqa: B023
+            run_id = patiently(here, lambda: here.request(month, issues=issues))  # noqa: B023
             left = "SELECT 1 FROM billing_run_items WHERE run_id = %s AND finished_at IS NULL LIMIT 1"
             until(lambda: not patiently(here, lambda: here.ask(left, run_id)), f"run {run_id} ends", here.tail)  # noqa: B023
             ended += 1
     return ended
-
-
-def requested(here: Installation, month: Period, *, issues: bool) -> int:
-    with here.session() as session:
-        run_id = request_run(session, month, issues=issues).id
-        session.commit()
-    return int(run_id)
 
 
 def patiently(here: Installation, ask: Callable[[], T]) -> T:
@@ -130,8 +121,8 @@ def wait_until_well(here: Installation, reporters: list[Reporter]) -> None:
 def everything_adds_up(here: Installation, reporters: list[Reporter], prefix: str) -> None:
     platforms = [reporter.platform for reporter in reporters]
     here.wait_for_counts(*platforms)
-    here.close(BEFORE, "--issue")
-    here.close(LAST, "--issue")
+    here.close(BEFORE)
+    here.closed_by_command(LAST, "--issue")
     numbers = []
     for platform in platforms:
         invoices = platform.invoices()
@@ -141,7 +132,7 @@ def everything_adds_up(here: Installation, reporters: list[Reporter], prefix: st
         )
         numbers += [invoice["number"] for invoice in invoices]
     assert sorted(numbers) == [f"{prefix}-{n:06d}" for n in range(1, 2 * len(platforms) + 1)]
-    here.verify()
+    assert here.perimage("verify")["ok"]
 
 
 def opened(here: Installation, story: str, prefix: str) -> list[Reporter]:

@@ -4,7 +4,7 @@
         here.apply(trade("tale", "TAL", licensees=["tale-north"]))
         north = here.platform("tale-north")
         north.report([image(...)])
-        here.perimage("close", LAST.name, "--issue")
+        here.close(LAST)
 
 Beat asks every second and leases are short, so that a story takes seconds. Whoever waits polls, with a deadline, and
 tells what the programs logged when it passes.
@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -30,9 +30,14 @@ import yaml
 from celery import Celery
 from sqlalchemy.orm import Session
 
+from core.catalogue.apply import apply
+from core.catalogue.declare import parse_catalogue
 from core.database import make_engine
+from core.invoicing.run import request_run
+from core.invoicing.verify import verify_invoices
 from core.period import Period
 from core.registry.register import issue_key
+from core.usage.verify import verify_rollup
 from stack.environment import Environment
 from stack.process import holders
 from stack.programs import Place, Program, perimage
@@ -173,7 +178,14 @@ class Installation:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.recount = Recount()
+        self._queue = Celery(broker=stack.redis_url)
+        self._engine = make_engine(stack.database_url)
         self._log_sizes: dict[Path, int] = {}
+
+    def leave(self) -> None:
+        """Closes our own connections; the stack belongs to whoever started it."""
+        self._queue.close()
+        self._engine.dispose()
 
     # Commands
 
@@ -204,13 +216,19 @@ class Installation:
         assert running.returncode == exit_code, f"{running.args}: {running.returncode}\n{complaint}\n{self.tail()}"
         return json.loads(output)
 
-    def apply(self, catalogue: dict[str, Any]) -> Any:
-        """`perimage apply` of a file with this catalogue."""
+    def file(self, catalogue: Mapping[str, Any]) -> str:
+        """The path of a YAML file with this catalogue."""
         file = self.stack.data / f"catalogue-{next(_numbers)}.yaml"
-        file.write_text(yaml.safe_dump(catalogue, sort_keys=False))
-        plan = self.perimage("apply", str(file), "--yes")
+        file.write_text(yaml.safe_dump(dict(catalogue), sort_keys=False))
+        return str(file)
+
+    def apply(self, catalogue: Mapping[str, Any]) -> list[str]:
+        """What `perimage apply` does, without waiting for another process; the names of what it created."""
+        with self.session() as session:
+            changes = apply(session, parse_catalogue(dict(catalogue)), datetime.now(UTC).date())
+            session.commit()
         self.recount.applied(catalogue)
-        return plan
+        return [step.key if isinstance(step.key, str) else "-".join(step.key) for step in changes.created]
 
     def platform(self, licensee: str, key: str | None = None) -> Platform:
         """A licensee with a meter key, which may report as far back as the stories reach."""
@@ -220,31 +238,44 @@ class Installation:
                 session.commit()
         return Platform(licensee, self.stack.service_url, key, self.recount)
 
-    def close(self, period: Period, *words: str) -> dict[str, dict[str, Any]]:
-        """`perimage close`: what became of each agreement."""
+    def close(self, period: Period, *, issues: bool = True) -> dict[str, tuple[str, str | None]]:
+        """What `perimage close` does, likewise: the state and the invoice's number of each agreement."""
+        run_id = self.request(period, issues=issues)
+        items = "SELECT agreement_id FROM billing_run_items WHERE run_id = %s"
+        for (agreement_id,) in self.ask(items, run_id):
+            self.send("work_item", run_id, agreement_id)
+        self.wait(lambda: not self.ask(f"{items} AND finished_at IS NULL", run_id), f"{period.name} is closed")
+        ends = """SELECT slug, state, number FROM billing_run_items JOIN agreements a ON a.id = agreement_id
+                  LEFT JOIN invoices i ON i.id = invoice_id WHERE run_id = %s"""
+        return {slug: (state, number) for slug, state, number in self.ask(ends, run_id)}
+
+    def request(self, period: Period, *, issues: bool = True) -> int:
+        """A billing run that nobody has been told of."""
+        with self.session() as session:
+            run_id = request_run(session, period, issues=issues).id
+            session.commit()
+        return int(run_id)
+
+    def closed_by_command(self, period: Period, *words: str) -> dict[str, dict[str, Any]]:
+        """`perimage close`: what it prints about each agreement."""
         return {row["agreement"]: row for row in self.perimage("close", period.name, *words)["agreements"]}
 
     def verify(self) -> None:
-        """`perimage verify` finds nothing wrong."""
-        report = self.perimage("verify")
-        assert report["ok"], report
+        """What `perimage verify` checks, without waiting for another process."""
+        with self.session() as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            assert verify_rollup(session)[1] == []
+            assert [problem for check in verify_invoices(session) for problem in check.problems] == []
 
     # Looking inside, for what no door tells
 
-    @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self) -> Session:
         """A session on the stack's database, as the programs have it."""
-        engine = make_engine(self.stack.database_url)
-        try:
-            with Session(engine) as session:
-                yield session
-        finally:
-            engine.dispose()
+        return Session(self._engine)
 
     def send(self, task: str, *ids: int) -> str:
         """Puts a message on the workers' queue; its id, which the worker's log names when it is done."""
-        with Celery(broker=self.stack.redis_url) as broker:
-            return str(broker.send_task(f"worker.tasks.{task}", args=ids, ignore_result=True).id)
+        return str(self._queue.send_task(f"worker.tasks.{task}", args=ids, ignore_result=True).id)
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of the database, as its owner sees them."""
@@ -253,10 +284,8 @@ class Installation:
 
     def part(self, name: str) -> int:
         """The process id of a running part."""
-        for kept in self.stack._kept:
-            if kept.name == name:
-                return until(lambda: kept.part.pid, f"{name} runs", self.tail)
-        raise KeyError(name)
+        [part] = [kept.part for kept in self.stack._kept if kept.name == name]
+        return until(lambda: part.pid, f"{name} runs", self.tail)
 
     def kill(self, name: str) -> None:
         """kill -9 of a part's own process; what it forked is the supervisor's business. Waits for its successor."""
@@ -327,4 +356,8 @@ def installation(folder: Path) -> Iterator[Installation]:
         return [replace(program, environment={**program.environment, **QUICK}) for program in perimage(place)]
 
     with Stack(folder, programs=quick, outside=NOWHERE_ELSE) as stack:
-        yield Installation(stack)
+        here = Installation(stack)
+        try:
+            yield here
+        finally:
+            here.leave()

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from core.invoicing.run import request_run
 from tests.stories.installation import BEFORE, LAST, Installation, Platform, at, image, trade
 
 TABLES = (
@@ -21,9 +20,7 @@ def everything(here: Installation) -> list[list[tuple[Any, ...]]]:
 
 def requested(here: Installation) -> list[tuple[int, int]]:
     """A run over the last month that nobody was told of: its items."""
-    with here.session() as session:
-        run_id = request_run(session, LAST, issues=True).id
-        session.commit()
+    run_id = here.request(LAST)
     rows = here.ask("SELECT run_id, agreement_id FROM billing_run_items WHERE run_id = %s", run_id)
     return [(run, agreement) for run, agreement in rows]
 
@@ -72,10 +69,13 @@ def tasks(here: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The task functions in this process, on the installation's database."""
     from config import settings as our
 
-    monkeypatch.setattr(our, "_chosen", {"database_url": here.stack.database_url, "redis_url": here.stack.redis_url})
+    chosen = {"database_url": here.stack.database_url, "redis_url": here.stack.redis_url, "lease_seconds": 3}
+    monkeypatch.setattr(our, "_chosen", chosen)
     our.settings.cache_clear()
     from worker import session, tasks
+    from worker.app import app
 
+    app.finalize()  # as a worker does before its first task
     session._engine.cache_clear()
     yield tasks
     session._engine().dispose()

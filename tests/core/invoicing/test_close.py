@@ -149,11 +149,12 @@ def test_sixteen_closes_at_once_write_one_invoice(session: Session, engine: Engi
     trade.use("sd-1", 500, "2026-10-03T00:00Z")
     session.commit()
     roll_up(session)
+    agreement_id = agreement.id  # before the threads: a session is nobody's to share
     session.commit()
 
     def close_once(_: int) -> None:
         with Session(engine) as own:
-            close(own, agreement.id, OCTOBER)
+            close(own, agreement_id, OCTOBER)
             own.commit()
 
     with ThreadPoolExecutor(8) as pool:
