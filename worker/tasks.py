@@ -43,9 +43,9 @@ def work_item(run_id: int, agreement_id: int) -> None:
                 with new_session() as session:
                     taken = advance_item(session, run_id, agreement_id)
                     session.commit()
-        except OperationalError:
-            raise  # nothing can be written down now; the item comes back when its lease is over
         except Exception as error:
+            if _is_away(error):
+                raise  # nothing can be written down now; the item comes back when its lease is over
             if isinstance(error, PerimageError):
                 log.warning("item refused", run=run_id, agreement=agreement_id, why=error.sentence)
             else:
@@ -71,4 +71,14 @@ def _database_may_be_away(what: str) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
+        if not _is_away(error):
+            raise
         log.warning("the database is out of reach; trying again later", task=what, why=str(error.orig).splitlines()[0])
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the server could not be reached or is going down, as opposed to refusing or cancelling a statement."""
+    if not isinstance(error, OperationalError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    return state is None or state.startswith(("08", "57P"))

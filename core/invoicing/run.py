@@ -1,8 +1,8 @@
 """A billing run: one period, every agreement, each agreement's share a row that is worked step by step.
 
-An item goes waiting -> closed -> issued -> finished, each step in a transaction of its own and safe to repeat. Whoever
-works an item holds it by a lease; when the lease is over, the sweep hands it to the next. A run that only closes stops
-at `closed`. One item that fails says so in its row and holds up no other.
+An item goes waiting -> counted -> closed -> issued -> finished, each step in a transaction of its own and safe to
+repeat. Whoever works an item holds it by a lease; when the lease is over, the sweep hands it to the next. A run that
+only closes stops at `closed`. One item that fails says so in its row and holds up no other.
 """
 
 from datetime import timedelta
@@ -86,7 +86,11 @@ def advance_item(session: Session, run_id: int, agreement_id: int) -> bool:
     if item.finished_at is not None:
         return False
     run = session.get_one(BillingRun, run_id)
-    if item.state == "waiting" or item.invoice_id is None:  # without one, a later close has discarded our draft
+    if item.state == "waiting":
+        # Alone in its transaction: the watermark is everybody's, and closes should not take turns on it.
+        if not roll_up(session).more:
+            item.state = "counted"
+    elif item.state == "counted" or item.invoice_id is None:  # without one, a later close has discarded our draft
         _close_step(session, run, item)
     elif item.state == "closed":
         issue(session, item.invoice_id)
@@ -112,8 +116,6 @@ def fail_item(session: Session, run_id: int, agreement_id: int, error: Exception
 
 
 def _close_step(session: Session, run: BillingRun, item: BillingRunItem) -> None:
-    while roll_up(session).more:
-        pass
     closed = close(session, item.agreement_id, Period(run.period_start, run.period_end))
     if closed.invoice is None:
         _finish(item, "finished")

@@ -138,7 +138,7 @@ class BillingRunItem(Base):
 
     __tablename__ = "billing_run_items"
     __table_args__ = (
-        CheckConstraint("state IN ('waiting', 'closed', 'issued', 'finished', 'failed')", name="state"),
+        CheckConstraint("state IN ('waiting', 'counted', 'closed', 'issued', 'finished', 'failed')", name="state"),
         Index("ix_billing_run_items_open", "leased_until", postgresql_where=text("finished_at IS NULL")),
     )
     run_id: Mapped[int] = mapped_column(ForeignKey("billing_runs.id"), primary_key=True)

@@ -157,6 +157,8 @@ def test_each_part_killed_in_turn_leaves_all_that_was_acknowledged_counted_and_b
 
 @pytest.mark.slow
 def test_parts_killed_at_random_and_several_at_once_change_nothing_either(here: Installation) -> None:
+    # The supervisor gives up a part that never ran for ten seconds and died five times: here all must have.
+    here.wait(lambda: all(kept.proven for kept in here.stack._kept), "every part has run for a while")
     reporters = opened(here, "storm", "STM")
     dice = random.Random(11)
     with busy(here, reporters):

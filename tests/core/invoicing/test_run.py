@@ -45,7 +45,7 @@ def test_an_item_is_closed_issued_and_documented_each_in_its_own_transaction(
     assert take_item(session, *item, lease=MINUTE)
     session.commit()
     assert items_to_work(session) == []
-    assert work(session, item) == ["closed", "issued", "finished"]
+    assert work(session, item) == ["counted", "closed", "issued", "finished"]
     [(_, invoice)] = progress_of(session, item[0])
     assert invoice is not None
     assert (invoice.status, invoice.total_minor) == ("issued", 500)
@@ -76,7 +76,7 @@ def test_a_run_that_does_not_issue_stops_at_the_draft(session: Session, trade: T
     trade.use("sd-1", 500, "2026-10-03T00:00Z")
     session.commit()
     run = request_run(session, OCTOBER, issues=False)
-    assert work(session, (run.id, agreement.id)) == ["closed"]
+    assert work(session, (run.id, agreement.id)) == ["counted", "closed"]
     assert session.scalars(select(Invoice.status)).one() == "draft"
 
 
