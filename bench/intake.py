@@ -82,6 +82,10 @@ INSERT INTO model_bases (model_id, base_id) SELECT id, 1 FROM models WHERE id > 
 INSERT INTO model_names (name, model_id) SELECT slug, id FROM models;
 INSERT INTO agreements (account_id, slug, name, starts_on, ends_on, starts_at, ends_at, status, signed_at)
     SELECT id, 'deal-' || id, 'Deal', :first, :last, :first, :last, 'signed', now() FROM accounts;
+INSERT INTO agreement_events
+    (agreement_id, kind, party, signer, signed_on, effective_on, amendment_number, document_hash)
+    SELECT id, 'signed', party, 'nobody', starts_on, starts_on, 0, ''
+    FROM agreements, (VALUES ('licensor'), ('licensee')) AS parties (party);
 INSERT INTO agreement_models (agreement_id, account_id, model_id, days)
     SELECT id, account_id, 1, daterange(:first, :last) FROM agreements;
 """

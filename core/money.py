@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from core.errors import InvalidInput
 
@@ -22,6 +23,7 @@ _PLAIN_DECIMAL = re.compile(r"-?\d{1,24}(\.\d{1,12})?", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
 
+@lru_cache(maxsize=1000)
 def exponent(currency: str) -> int:
     """Decimals of the currency's minor unit: 2 for USD, 0 for JPY, 3 for KWD."""
     if not _CURRENCY.fullmatch(currency):
@@ -52,8 +54,12 @@ def decimal_of(text: str | int | Decimal, what: str = "amount") -> Decimal:
 
 def round_half_up(exact: Fraction) -> int:
     """The nearest whole number; a half goes away from zero, so that a credit mirrors its charge."""
-    magnitude = (2 * abs(exact.numerator) + exact.denominator) // (2 * exact.denominator)
-    return magnitude if exact >= 0 else -magnitude
+    return _half_up(*exact.as_integer_ratio())
+
+
+def _half_up(numerator: int, denominator: int) -> int:
+    magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return magnitude if numerator >= 0 else -magnitude
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,7 +72,8 @@ class Money:
     @classmethod
     def rounded(cls, exact: Fraction | Decimal, currency: str) -> "Money":
         """`exact` units of the currency, rounded half up to its minor unit. The only rounding in Perimage."""
-        return cls(currency, round_half_up(Fraction(exact) * 10 ** exponent(currency)))
+        numerator, denominator = exact.as_integer_ratio()
+        return cls(currency, _half_up(numerator * 10 ** exponent(currency), denominator))
 
     @property
     def amount(self) -> Decimal:

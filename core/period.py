@@ -2,22 +2,33 @@
 
 A period is half-open, `[start, end)`, in whole days of the account's zone. Its bounds as UTC instants are computed
 once, here, and stored; nothing else turns a day into an instant.
+
+The zones are those of the `tzdata` package in our lock, not of the machine: service and workers on different hosts must
+mean the same days. The database brings a table of its own, which may be older or newer where a government has just
+changed its clocks; `core/agreements/calendars.py` compares the two.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, reset_tzpath
 
 from core.errors import InvalidInput
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
 _DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
+# The database reads these as abbreviations for one offset all year round, where the IANA zones have summer time or have
+# become links to places.
+_ABBREVIATIONS = frozenset({"CET", "EET", "MET", "WET", "EST", "HST", "MST"})
+reset_tzpath(to=())
 
 
 def zone_of(name: str) -> ZoneInfo:
     """The time zone called `name`, from the IANA database: "Europe/Berlin"."""
+    if name in _ABBREVIATIONS:
+        raise InvalidInput("unknown_zone", f"{name!r} is an abbreviation, not a time zone: use the name of a place")
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -25,8 +36,32 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def day_start(day: date, zone: str) -> datetime:
-    """The first instant of `day` in `zone`, in UTC. Where midnight is skipped the day begins when the gap ends."""
-    return datetime.combine(day, time.min, zone_of(zone)).astimezone(UTC)
+    """The first instant of `day` in `zone`, in UTC.
+
+    Where midnight is skipped the day begins when the gap ends; a day that is skipped as a whole has no instant, and
+    begins when the next one does. Where midnight comes twice the day begins with the first, unless the clock then shows
+    the day before once more: with the second.
+    """
+    midnight = datetime.combine(day, time.min, zone_of(zone))
+    first, second = midnight.astimezone(UTC), midnight.replace(fold=1).astimezone(UTC)
+    if first == second:
+        return first
+    if first > second:  # midnight lies in a gap: its two readings are by the offsets after and before it
+        return _offset_changes(second, first, midnight.tzinfo)
+    return second if (second - _TICK).astimezone(midnight.tzinfo).date() < day else first
+
+
+def _offset_changes(early: datetime, late: datetime, zone: tzinfo | None) -> datetime:
+    """The first instant after `early` that has the offset of `late`: clocks change at whole seconds."""
+    offset = late.astimezone(zone).utcoffset()
+    seconds_in_vain, seconds_enough = 0, int((late - early).total_seconds())
+    while seconds_enough - seconds_in_vain > 1:
+        middle = (seconds_in_vain + seconds_enough) // 2
+        if (early + timedelta(seconds=middle)).astimezone(zone).utcoffset() == offset:
+            seconds_enough = middle
+        else:
+            seconds_in_vain = middle
+    return early + timedelta(seconds=seconds_enough)
 
 
 def day_of(instant: datetime, zone: str) -> date:

@@ -19,7 +19,7 @@ from service.caller import Callers
 from service.catalogue import Catalogue
 from service.intake_queue import IntakeQueue
 from service.limits import RateLimit
-from service.routes import health, invoices, usage
+from service.routes import agreements, explain, health, invoices, quotes, usage
 
 API_VERSION = "1.0"  # of the addresses and shapes, not of the package
 
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     problems.install(app)
     app.router.routes.append(usage.REPORTS_ROUTE)
-    for room in (usage, invoices, health):
+    for room in (usage, agreements, invoices, explain, quotes, health):
         app.include_router(room.router)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app

@@ -1,7 +1,8 @@
 """What intake knows of models, agreements and the time, without asking the database for every report.
 
-A snapshot, looked at again every second and read anew when anything in it changed. It decides only whether an event is
-answered `accepted` or `held`; the roll-up resolves every event again from the tables themselves.
+A snapshot, looked at again every second and read anew when anything in it changed. It decides whether an event is
+answered `accepted` or `held`, while the roll-up resolves every event again from the tables themselves, and which events
+a hard cap turns away, judged by counts that are a couple of seconds old (`core/usage/caps.py`).
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from msgspec import UnsetType
@@ -22,20 +23,25 @@ from core.agreements.queries import coverage
 from core.errors import PerimageError, Unavailable
 from core.registry.lineage import Lineage
 from core.registry.queries import lineage
-from core.usage.report import Report, canonical, micros
+from core.usage.caps import CappedAgreement, FullCaps, FullMonth, capped_agreements, full_months
+from core.usage.report import Refusal, Report, canonical, micros
 
 LOOK_EVERY_SECONDS = 1.0
 READ_ANYWAY_SECONDS = 60.0
+CAPS_SECONDS = 2.0  # between looks at how far caps are used
+RECENT = timedelta(days=40)  # usage older than this takes a back-fill permission; its caps are looked at every minute
 HURRY_SECONDS = 0.25  # between looks that an unknown name asked for
 REMEMBERED = 100_000
 
-# All of these tables only grow, but for drafts of agreements, which cover nothing until they are signed.
+# All of these tables only grow, but for drafts of agreements, which cover nothing until they are signed, and for cover
+# that is cut, which happens beside a new row of agreement_events.
 STATE = text("""
 SELECT clock_timestamp(),
        (SELECT (count(*), max(id)) FROM models)::text, (SELECT count(*) FROM model_bases),
        (SELECT (count(*), max(model_id)) FROM model_names)::text, (SELECT (count(*), max(id)) FROM accounts)::text,
        (SELECT (count(*), max(id)) FROM agreement_models)::text,
-       (SELECT (count(*), max(signed_at)) FROM agreements WHERE status = 'signed')::text
+       (SELECT (count(*), max(signed_at)) FROM agreements WHERE status <> 'draft')::text,
+       (SELECT (count(*), max(id)) FROM agreement_events)::text
 """)
 
 _Names = tuple[str, tuple[str, ...] | UnsetType]
@@ -98,6 +104,10 @@ class Catalogue:
         self._read_at = self._looked_at = -READ_ANYWAY_SECONDS
         self._clock: tuple[datetime, float] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._capped: list[CappedAgreement] = []
+        self._full_before: list[FullMonth] = []
+        self._full = FullCaps()
+        self._caps_at = -CAPS_SECONDS
 
     def now(self) -> datetime:
         """The time on the database's clock, as of the last look and what our own clock has counted since."""
@@ -117,6 +127,10 @@ class Catalogue:
                 await self.look()
                 held = self._snapshot.holds(licensee_id, report)
         return held
+
+    def capped(self, licensee_id: int, report: Report) -> dict[int, Refusal]:
+        """Why events of this report are turned away by a cap that is reached, by their places; mostly none is."""
+        return self._full.refusals(self._snapshot.lineage, licensee_id, report) if self._snapshot else {}
 
     async def keep_fresh(self) -> None:
         """Looks again and again, whatever happens, until it is cancelled."""
@@ -143,4 +157,15 @@ class Catalogue:
             if state != self._state or began - self._read_at > READ_ANYWAY_SECONDS:
                 self._snapshot = Snapshot(lineage(session), coverage(session))
                 self._state, self._read_at = state, began
+                self._capped = capped_agreements(session)
+                self._full_before = full_months(session, self._capped, end=_recent(now))
+                self._caps_at = -CAPS_SECONDS
+            if began - self._caps_at >= CAPS_SECONDS:
+                recent = full_months(session, self._capped, start=_recent(now))
+                self._full, self._caps_at = FullCaps([*self._full_before, *recent]), began
         self._looked_at = began
+
+
+def _recent(now: datetime) -> date:
+    """The first day of the month in which the recent past begins."""
+    return (now - RECENT).date().replace(day=1)

@@ -21,7 +21,7 @@ from core.errors import PerimageError, Unavailable
 from core.usage.intake import Intake, Submission
 from core.usage.packing import pack_report
 from core.usage.receipt import Receipt
-from core.usage.report import Report
+from core.usage.report import Refusal, Report
 
 MOST_REPORTS = 2_000  # waiting
 MOST_EVENTS = 64_000  # waiting, each some 1 kB of memory until it is written
@@ -77,7 +77,14 @@ class IntakeQueue:
         return self._intake is not None
 
     def submit(
-        self, licensee_id: int, key_id: int, report: Report, digest: bytes, holds: Mapping[int, str]
+        self,
+        licensee_id: int,
+        key_id: int,
+        report: Report,
+        digest: bytes,
+        holds: Mapping[int, str],
+        *,
+        capped: Mapping[int, Refusal] | None = None,
     ) -> "asyncio.Future[Receipt]":
         """Queues a report. The receipt comes after its COMMIT; Unavailable at once when there is no room."""
         assert self._loop is not None  # noqa: S101 - started
@@ -86,10 +93,9 @@ class IntakeQueue:
         if not self._numbers:
             raise Unavailable("database_unavailable", "the database is out of reach; report this again", retry_after=1)
         report_no = self._numbers.popleft()
-        rows = pack_report(report, licensee_id, report_no)
-        waiting = _Waiting(
-            Submission(licensee_id, key_id, report, digest, report_no, rows, holds), self._loop.create_future()
-        )
+        rows = pack_report(report, licensee_id, report_no, capped or ())
+        submission = Submission(licensee_id, key_id, report, digest, report_no, rows, holds, capped or {})
+        waiting = _Waiting(submission, self._loop.create_future())
         with self._changed:
             self._queue.append(waiting)
             self._events += len(report.events)

@@ -22,7 +22,11 @@ whatever was not answered, byte for byte. At most 1,000 events and, by default, 
 Each event has a result of its own, in the order they were sent: `accepted`; `duplicate` (the same was reported
 before); `held` (kept, and counted once the model is registered or the agreement signed); `conflict` (this `event_id`
 was reported before with other content, which stands); `rejected` (the event is wrong; the message says what to
-change)."""
+change; or, with the code `hard_cap_reached`, the agreement's cap of the month is used up).
+
+`output` says what was made: an `image` (also when it is left out), a `preview`, an `upscale`, a `rejected` image, or a
+`video_frame`. Report all of it; the agreement says what is billed. A model or adapter may be named by slug, alias or
+AIR; an AIR that is not registered counts for the base model of its ecosystem and is listed under `/v1/usage/held`."""
 REPORT = {
     "report_id": "host-7/2026-11-22T09:15",
     "source": "host-7",
@@ -41,6 +45,7 @@ REPORT = {
             "adapters": ["film-grain"],
             "image_count": 2,
             "occurred_at": "2026-11-22T10:14:30.250+01:00",
+            "output": "preview",
         },
     ],
 }
@@ -62,6 +67,7 @@ RECEIPT = {
 PROBLEMS = {
     "400": "The body is not JSON.",
     "401": "No live meter key.",
+    "403": "`hard_cap_reached`: every event of the report was turned away by a used-up cap. The report is kept.",
     "409": "`report_id_reused`: the report_id was used for another body.",
     "413": "The body is too large.",
     "415": "Not application/json, or compressed.",

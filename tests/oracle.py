@@ -14,6 +14,8 @@ from fractions import Fraction
 from math import floor
 from zoneinfo import ZoneInfo
 
+from tests.oracle_commitments import commitment_lines
+
 DECIMALS = {"JPY": 0, "KRW": 0, "KWD": 3, "BHD": 3}
 DAY = timedelta(days=1)
 
@@ -40,26 +42,33 @@ def count_events(events, zones, owes=None):
 
 
 def owed(contract, counts, until):
-    """Every line that is owed for periods over by `until`."""
+    """Every line that is due by `until`."""
     found = {}
-    fee_days = []  # (key, first day, models, minor units): what a commitment in money counts
-    kept = list(_commitment_periods(contract))
-    fences = {day for c, _, days in kept if c["kind"] == "money" for day in days}
+    fee_lines = []
+    promises = list(_promises(contract))
+    fences = {day for p in promises if _counts_lines(p["clause"]) for day in (p["start"], p["end"])}
     for month in _months(contract):
+        if month[-1] + DAY > until:
+            continue
         for subject, days in _subjects(contract, month, counts).items():
             for key, first, models, images, amount, currency in _month_lines(subject, days, month, fences):
                 minor = round_half_up(amount, currency)
-                if month[-1] + DAY <= until:
-                    fee_days.append((key, first, models, minor))
-                    if images or minor or key[0] == "base":
-                        found[key] = (images, minor)
-    for commitment, target, (start, end) in kept:
-        if end > until:
-            continue
-        line = _missing(contract, commitment, target, (start, end), counts, fee_days)
-        if line:
-            found["shortfall", commitment["name"], start, end, ""] = line
-    return found
+                fee_lines.append(
+                    {"first": first, "subject": subject, "kind": key[0], "month": key[2:4], "models": models}
+                    | {"images": images, "minor": minor}
+                )
+                if images or minor or key[0] == "base":
+                    found[key] = (images, minor)
+    currency = contract["versions"][0][1]["currency"]
+    return found | commitment_lines(
+        promises,
+        fee_lines,
+        until=until,
+        count_of=lambda p: _images_of(contract, counts, p),
+        price_missing=lambda p, missing: _price_missing(contract, p, missing),
+        price_prepaid=lambda p: _price_prepaid(contract, p),
+        to_minor=lambda exact: round_half_up(exact, currency),
+    )
 
 
 def round_half_up(exact, currency):
@@ -108,11 +117,17 @@ def _subjects(contract, month, counts):
     for day in month:
         document = _in_force(contract, day)
         for fee in document["fees"]:
-            groups = [(fee["name"], fee["models"])] if fee.get("per") == "group" else [(m, [m]) for m in fee["models"]]
+            together = fee.get("per") == "group" or "models" not in fee
+            groups = [(fee["name"], fee.get("models", []))] if together else [(m, [m]) for m in fee["models"]]
             for subject, models in groups:
                 images = sum(counts.get((model, day), 0) for model in models)
                 subjects.setdefault(subject, []).append((day, document, fee, models, images))
     return subjects
+
+
+def _schedule(fee):
+    """A fee without models is a monthly fee and nothing else."""
+    return fee.get("schedule", {"kind": "zero"})
 
 
 def _cost(schedule, n, month_total):
@@ -139,11 +154,11 @@ def _cost(schedule, n, month_total):
 
 def _month_lines(subject, days, month, fences):
     """The lines of a subject in a month: day by day, a new part whenever the price is another than the day before."""
-    total = sum(images for _, _, fee, _, images in days if fee["schedule"]["kind"] != "zero")
+    total = sum(images for _, _, fee, _, images in days if _schedule(fee)["kind"] != "zero")
     lines, position = {}, 0
     before, image_part, base_part = None, None, None
     for day, document, fee, models, images in days:
-        schedule, worth, currency = fee["schedule"], _worth(document, day), document["currency"]
+        schedule, worth, currency = _schedule(fee), _worth(document, day), document["currency"]
         unit = document.get("unit", currency)
         free = fee.get("included_images", 0)
         price = {k: v for k, v in schedule.items() if k != "band"}
@@ -194,12 +209,20 @@ def _days_in_month(day):
     return ((first + timedelta(days=32)).replace(day=1) - first).days
 
 
-def _commitment_periods(contract):
-    """(commitment, target, (start, end)), as agreed in the version in force on the period's last day."""
+def _counts_lines(commitment):
+    """Whether it counts rated lines, which then must not cross the bounds of its periods."""
+    return (
+        commitment["kind"] == "money" or commitment.get("billing", "shortfall") != "shortfall" or "order" in commitment
+    )
+
+
+def _promises(contract):
+    """Each commitment over each of its periods, as agreed in the version in force on the period's last day."""
     term_start, term_end = contract["term"]
     stop = _last_day(contract) + DAY
     for number, (_, document) in enumerate(contract["versions"]):
-        for commitment in document.get("commitments", []):
+        full = document.get("early_termination", "prorated") == "full"
+        for position, commitment in enumerate(document.get("commitments", [])):
             window_start = max(term_start, _day(commitment.get("starts_on", term_start)))
             window_end = min(term_end, _day(commitment.get("ends_on", term_end)))
             whole_start = window_start.replace(day=1) if commitment["period"] == "month" else window_start
@@ -208,12 +231,16 @@ def _commitment_periods(contract):
                 turn += 1
                 whole_end = _turn(commitment["period"], window_start, window_end, turn)
                 start, agreed_end = max(whole_start, window_start), min(whole_end, window_end)
-                end = min(agreed_end, stop)
+                end, whole = min(agreed_end, stop), (whole_end - whole_start).days
                 if start < end and _number(contract, end - DAY) == number:
-                    full = document.get("early_termination", "prorated") == "full"
-                    days = (agreed_end if full else end) - start
-                    share = Fraction(days.days, (whole_end - whole_start).days)
-                    yield commitment, _target(commitment, share, document["currency"]), (start, end)
+                    agreed = _target(commitment, Fraction((agreed_end - start).days, whole), document["currency"])
+                    cut = _target(commitment, Fraction((end - start).days, whole), document["currency"])
+                    yield {
+                        **{"name": commitment["name"], "kind": commitment["kind"], "clause": commitment},
+                        **{"start": start, "end": end, "agreed_end": agreed_end, "version": number},
+                        **{"target": agreed if full else cut, "agreed_target": agreed},
+                        "place": (commitment.get("order", 10**12), position),
+                    }
                 whole_start = whole_end
 
 
@@ -238,35 +265,53 @@ def _target(commitment, share, currency):
     return floor(exact + Fraction(1, 2)) if commitment["kind"] == "images" else round_half_up(exact, currency)
 
 
-def _missing(contract, commitment, target, period, counts, fee_days):  # noqa: PLR0917
-    """(images, minor units) that are missing, or None."""
-    start, end = period
-    document = _in_force(contract, end - DAY)
-    wanted = commitment.get("models")
-    if commitment["kind"] == "money":
-        came = sum(
-            minor
-            for _, first, models, minor in fee_days
-            if start <= first < end and (wanted is None or set(models) <= set(wanted))
-        )
-        return (0, target - came) if came < target else None
-    came, day = 0, start
-    while day < end:
+def _images_of(contract, counts, p):
+    """The images of a promise's scope, day by day."""
+    came, day, wanted = 0, p["start"], p["clause"].get("models")
+    while day < p["end"]:
         for fee in _in_force(contract, day)["fees"]:
-            if fee["schedule"]["kind"] != "zero":
+            if "models" in fee and fee["schedule"]["kind"] != "zero":
                 came += sum(counts.get((m, day), 0) for m in fee["models"] if wanted is None or m in wanted)
         day += DAY
-    if came >= target:
-        return None
-    rate = commitment.get("shortfall_rate")
-    if rate is None:
-        rate = next(
-            fee["schedule"]["rate"]
-            for fee in document["fees"]
-            if fee["schedule"]["kind"] == "flat" and (wanted is None or set(fee["models"]) & set(wanted))
-        )
-    amount = (target - came) * Fraction(rate) * _worth(document, end - DAY)
-    return target - came, round_half_up(amount, document["currency"])
+    return came
+
+
+def _flat_rate(document, commitment):
+    wanted = commitment.get("models")
+    return next(
+        fee["schedule"]["rate"]
+        for fee in document["fees"]
+        if "models" in fee
+        and fee["schedule"]["kind"] == "flat"
+        and (wanted is None or set(fee["models"]) & set(wanted))
+    )
+
+
+def _price_missing(contract, p, missing):
+    """Minor units for what is missing: images at the price of the period's last day, money as it is."""
+    if p["kind"] == "money":
+        return missing
+    document = _in_force(contract, p["end"] - DAY)
+    rate = p["clause"].get("shortfall_rate") or _flat_rate(document, p["clause"])
+    return round_half_up(missing * Fraction(rate) * _worth(document, p["end"] - DAY), document["currency"])
+
+
+def _price_prepaid(contract, p):
+    """What one image (or minor unit) of a block costs, by the terms in force on its first day if they know it."""
+    currency = contract["versions"][0][1]["currency"]
+    if p["kind"] == "money":
+        return Fraction(1, 10 ** DECIMALS.get(currency, 2))
+    document = _in_force(contract, p["start"])
+    clauses = [
+        c
+        for c in document.get("commitments", [])
+        if c["name"] == p["name"] and c["kind"] == "images" and c.get("billing", "shortfall") != "shortfall"
+    ]
+    if not clauses:
+        document, clauses = contract["versions"][p["version"]][1], [p["clause"]]
+    rate = clauses[0].get("prepaid_rate") or _flat_rate(document, clauses[0])
+    first = min((_day(c.get("effective_on", "0001-01-01")) for c in document.get("conversions", [])), default=date.min)
+    return Fraction(rate) * _worth(document, max(first, p["start"]))
 
 
 def _day(value):

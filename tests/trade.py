@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from core.agreements.tables import Agreement, AgreementModel, Amendment
+from core.agreements.tables import Agreement, AgreementEvent, AgreementModel, Amendment
 from core.agreements.terms import parse_terms, terms_document
 from core.period import Period
 from core.registry.tables import Account, Licensee, Licensor, Model, ModelBase, ModelName
@@ -54,6 +54,19 @@ class Trade:
         self.accounts: dict[str, Account] = {}
         self.models: dict[str, Model] = {}
         self.account("north")
+
+    @classmethod
+    def of(cls, session: Session, licensor: str) -> "Trade":
+        """The trade that another session has opened, to go on with."""
+        trade = cls.__new__(cls)
+        trade.session, trade.zone, trade.currency = session, "UTC", "USD"
+        trade.licensor = session.scalars(select(Licensor).where(Licensor.slug == licensor)).one()
+        trade.licensees = {row.slug: row for row in session.scalars(select(Licensee))}
+        slugs = {row.id: slug for slug, row in trade.licensees.items()}
+        accounts = select(Account).where(Account.licensor_id == trade.licensor.id)
+        trade.accounts = {slugs[row.licensee_id]: row for row in session.scalars(accounts)}
+        trade.models = {row.slug: row for row in session.scalars(select(Model))}
+        return trade
 
     def licensee(self, slug: str) -> Licensee:
         if slug not in self.licensees:
@@ -118,6 +131,11 @@ class Trade:
         )
         self.session.add(agreement)
         self.session.flush()
+        for party in ("licensor", "licensee"):
+            signed = {"party": party, "signer": f"the {party}", "signed_on": starts_on, "effective_on": starts_on}
+            self.session.add(
+                AgreementEvent(agreement_id=agreement.id, kind="signed", amendment_number=0, document_hash="", **signed)
+            )
         self.amend(agreement, starts_on, fees=fees, **terms)
         for model in {model for fee in fees for model in fee["models"]}:
             self.session.execute(
@@ -154,6 +172,7 @@ class Trade:
         licensee: str = "north",
         adapters: Sequence[str] = (),
         plan: str = "",
+        output: str = "image",
         event_id: str | None = None,
     ) -> None:
         """One stored event, as intake would have left it."""
@@ -166,6 +185,7 @@ class Trade:
                 occurred_at=datetime.fromisoformat(occurred_at),
                 adapters=sorted(set(adapters)),
                 plan=plan,
+                output=output,
                 report_no=0,
             )
         )

@@ -55,7 +55,10 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """The price of some models. `per` says whether each model or the group as a whole has tiers, base fee and cap."""
+    """The price of some models. `per` says whether each model or the group as a whole has tiers, base fee and cap.
+
+    A fee without models is a monthly fee for the agreement as a whole.
+    """
 
     name: str
     models: tuple[str, ...]
@@ -67,8 +70,21 @@ class Fee:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollover:
+    """How much of a commitment period goes on to the next ones, as fractions, and for how many periods it lasts."""
+
+    unused: Decimal = Decimal(0)
+    excess: Decimal = Decimal(0)
+    expires_after: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Commitment:
-    """A promised volume: `quantity` images, or that much in the invoice currency, in each period."""
+    """A promised volume: `quantity` images, or that much in the invoice currency, in each period.
+
+    `billing` says how it is charged: what is missing when a period is over (`shortfall`), or the whole before it is
+    used, at once (`advance`) or in parts (`instalments`, one every `instalments`), and then drawn down.
+    """
 
     name: str
     kind: str
@@ -78,6 +94,22 @@ class Commitment:
     shortfall_rate: Decimal | None = None
     starts_on: date | None = None
     ends_on: date | None = None
+    billing: str = "shortfall"
+    instalments: str | None = None
+    prepaid_rate: Decimal | None = None
+    rollover: Rollover | None = None
+    unused_at_termination: str = "forfeited"
+    order: int | None = None
+
+    @property
+    def prepaid(self) -> bool:
+        """True when it is paid before it is used and drawn down."""
+        return self.billing != "shortfall"
+
+    @property
+    def counts_lines(self) -> bool:
+        """True when it counts rated lines and not images alone; then no line may cross the bounds of its periods."""
+        return self.kind == "money" or self.prepaid or self.order is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +158,10 @@ class Terms:
     def models(self) -> tuple[str, ...]:
         """Every model these terms cover, in the order of the document."""
         return tuple(model for fee in self.fees for model in fee.models)
+
+    def commitment(self, name: str) -> Commitment | None:
+        """The commitment called `name`, if these terms hold one."""
+        return next((commitment for commitment in self.commitments if commitment.name == name), None)
 
     def scope(self, commitment: Commitment) -> tuple[Fee, ...]:
         """The fees whose images count towards a commitment. Zero-rated ones never do: they must not move an amount."""

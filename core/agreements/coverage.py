@@ -36,8 +36,11 @@ def in_force(versions: Iterable[tuple[date, Version]]) -> list[tuple[date, Versi
 
 
 def covered_days(term: Period, versions: Sequence[tuple[date, Terms]]) -> dict[str, list[Period]]:
-    """For each model slug of the terms, the days of the term on which it is covered; touching runs are one."""
-    timetable = in_force(versions)
+    """For each model slug of the terms, the days of the term on which it is covered; touching runs are one.
+
+    Versions that begin after the term, as an early end may leave them, cover nothing.
+    """
+    timetable = [(day, terms) for day, terms in in_force(versions) if day < term.end]
     ends = [day for day, _ in timetable[1:]] + [term.end]
     covered: dict[str, list[Period]] = defaultdict(list)
     for (start, terms), end in zip(timetable, ends, strict=True):

@@ -1,18 +1,36 @@
 """What callers ask of the agreements."""
 
-from datetime import date
+from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.agreements.coverage import AccountCalendar, Coverage
-from core.agreements.tables import Agreement, AgreementModel, Amendment
+from core.agreements.extension import Extension, as_promised
+from core.agreements.tables import Agreement, AgreementEvent, AgreementModel, Amendment
 from core.agreements.terms import Terms, parse_terms
 from core.errors import Conflict, NotFound
-from core.period import Period
+from core.period import Period, day_of
 from core.registry.tables import Account, Model
 
-__all__ = ["AccountCalendar", "Coverage", "agreement_named", "agreement_versions", "coverage", "signed_agreements"]
+__all__ = [
+    "AccountCalendar",
+    "Coverage",
+    "agreement_events",
+    "agreement_named",
+    "agreement_versions",
+    "cover_of",
+    "coverage",
+    "promised_versions",
+    "signed_agreements",
+    "today_in",
+]
+
+
+def today_in(session: Session, zone: str) -> date:
+    """Today in a zone, by the database's clock."""
+    now: datetime = session.execute(select(func.now())).scalar_one()
+    return day_of(now, zone)
 
 
 def coverage(session: Session) -> Coverage:
@@ -23,7 +41,7 @@ def coverage(session: Session) -> Coverage:
     return Coverage(
         {(licensee, licensor): AccountCalendar(id_, zone) for licensee, licensor, id_, zone in accounts},
         dict(licensors),
-        [(account_id, model_id, _period(days.lower, days.upper)) for account_id, model_id, days in covered],
+        [(account, model, _period(days.lower, days.upper)) for account, model, days in covered if not days.isempty],
     )
 
 
@@ -43,12 +61,41 @@ def agreement_versions(session: Session, agreement_id: int) -> list[tuple[date, 
     return found
 
 
+def promised_versions(session: Session, agreement_id: int) -> tuple[tuple[date, Terms], ...]:
+    """The versions as rating must read them: promises over the term stay with the term that they were made for."""
+    rows = session.execute(
+        select(AgreementEvent.effective_on, AgreementEvent.amendment_number)
+        .where(AgreementEvent.agreement_id == agreement_id, AgreementEvent.kind == "extended")
+        .order_by(AgreementEvent.id)
+    )
+    extensions = [Extension(stood, last_version) for stood, last_version in rows]
+    return as_promised(agreement_versions(session, agreement_id), extensions)
+
+
+def agreement_events(session: Session, agreement_id: int) -> list[AgreementEvent]:
+    """Every signature under an act on an agreement, in the order in which they were recorded."""
+    events = select(AgreementEvent).where(AgreementEvent.agreement_id == agreement_id).order_by(AgreementEvent.id)
+    return list(session.scalars(events))
+
+
+def cover_of(session: Session, agreement_id: int) -> list[tuple[str, Period]]:
+    """(model slug, days) that the agreement covers, by model and day; runs that touch stay as they were claimed."""
+    rows = session.execute(
+        select(Model.slug, AgreementModel.days)
+        .join(Model, Model.id == AgreementModel.model_id)
+        .where(AgreementModel.agreement_id == agreement_id, ~func.isempty(AgreementModel.days))
+        .order_by(Model.slug, AgreementModel.days)
+    )
+    return [(slug, _period(days.lower, days.upper)) for slug, days in rows]
+
+
 def signed_agreements(session: Session, touching: Period) -> list[Agreement]:
-    """The signed agreements whose term shares a day with the period, in the order they were made."""
+    """The agreements that were in force on a day of the period, in the order they were made."""
+    ended_on = func.coalesce(Agreement.ended_on, Agreement.ends_on)
     return list(
         session.scalars(
             select(Agreement)
-            .where(Agreement.status == "signed", Agreement.starts_on < touching.end, Agreement.ends_on > touching.start)
+            .where(Agreement.status != "draft", Agreement.starts_on < touching.end, ended_on > touching.start)
             .order_by(Agreement.id)
         )
     )

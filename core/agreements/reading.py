@@ -19,7 +19,7 @@ D = TypeVar("D")
 MAX_COUNT = 10**15  # far above any contract, far below what a 64-bit column holds
 _UNIT = re.compile(r"[A-Z][A-Z0-9]{1,11}", re.ASCII)
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
-_PER = re.compile(r"(\d[\d.]*) per ([1-9]\d{0,11})", re.ASCII)
+_PER = re.compile(r"(\d[\d.]*)(?: (\w{2,12}))? per ([1-9]\d{0,2}(?:,\d{3}){1,3}|[1-9]\d{0,11})(?: images)?", re.ASCII)
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -142,23 +142,43 @@ def amount(value: object, path: str) -> Decimal:
     return found
 
 
-def rate(value: object, path: str) -> Decimal:
-    """A price per image, zero or more; also as platforms quote it, "10 per 1000", when that is an exact decimal."""
-    quoted = _PER.fullmatch(value) if isinstance(value, str) else None
-    if not quoted:
-        return amount(value, path)
-    exact = Fraction(amount(quoted[1], path)) / int(quoted[2])
-    if (exact * 10**MAX_RATE_DECIMALS).denominator != 1:
-        refuse(path, f"{value!r} is not an exact decimal per image: write the rounded price that was agreed instead")
-    return Decimal(plain(exact))
+def rate_in(unit: str) -> Callable[[object, str], Decimal]:
+    """A reader of a price per image in `unit`, zero or more; also as platforms quote it, "10 Buzz per 1,000 images".
+
+    A quoted price must be an exact decimal per image. A third is refused and not kept as a fraction: prices stand on
+    invoices and in the database as decimals, and the parties have to agree on one that everybody can multiply with.
+    """
+
+    def read(value: object, path: str) -> Decimal:
+        quoted = _PER.fullmatch(value) if isinstance(value, str) else None
+        if not quoted:
+            return amount(value, path)
+        if quoted[2] and quoted[2].upper() != unit:
+            refuse(path, f"this price is in {quoted[2]}, fees are in {unit or 'no unit here'}: write it in that")
+        exact = Fraction(amount(quoted[1], path)) / int(quoted[3].replace(",", ""))
+        if (exact * 10**MAX_RATE_DECIMALS).denominator != 1:
+            refuse(
+                path, f"{value!r} is not an exact decimal per image: write the rounded price that was agreed instead"
+            )
+        return Decimal(plain(exact))
+
+    return read
 
 
-def positive(value: object, path: str) -> Decimal:
-    """A price or factor above zero."""
-    found = rate(value, path)
-    if not found:
-        refuse(path, "write a number above zero; for a model that owes nothing write `schedule: {kind: zero}`")
-    return found
+def positive_in(unit: str) -> Callable[[object, str], Decimal]:
+    """A reader of a price above zero in `unit`."""
+    rate = rate_in(unit)
+
+    def read(value: object, path: str) -> Decimal:
+        found = rate(value, path)
+        if not found:
+            refuse(path, "write a number above zero; for a model that owes nothing write `schedule: {kind: zero}`")
+        return found
+
+    return read
+
+
+positive = positive_in("")
 
 
 def flag(value: object, path: str) -> bool:

@@ -46,19 +46,30 @@ def is_currency(unit: str) -> bool:
 
 
 def objections(
-    term: Period, versions: Versions, parties: Parties, models: Mapping[str, Licensable], *, signing: bool
+    term: Period,
+    versions: Versions,
+    parties: Parties,
+    models: Mapping[str, Licensable],
+    *,
+    signing: bool,
+    ended_on: date | None = None,
 ) -> list[Objection]:
-    """Everything wrong with a contract, first terms and amendments in order. A draft may leave prices unsettled."""
+    """Everything wrong with a contract, first terms and amendments in order. A draft may leave prices unsettled.
+
+    Of a contract that ended early the last version is the one in question: it must begin while the contract ran.
+    """
     found = []
+    ran = term if ended_on is None else Period(term.start, ended_on)
     if term.end.year > LAST_YEAR:
         found.append(Objection("ends_on", f"write a day before the year {LAST_YEAR + 1}; nothing is agreed for ever"))
     for number, (effective_on, terms) in enumerate(versions):
         path = f"amendments[{number - 1}]" if number else ""
-        if number and effective_on not in term:
+        asked = ran if number == len(versions) - 1 else term
+        if number and effective_on not in asked:
             found.append(
                 Objection(
                     f"{path}.effective_on",
-                    f"{effective_on} is outside the term: write a day from {term.start} to {term.end - timedelta(1)}",
+                    f"{effective_on} is outside the term: write a day from {asked.start} to {asked.end - timedelta(1)}",
                 )
             )
         inside = f"{path}.terms" if path else "terms"
@@ -70,21 +81,15 @@ def objections(
     return found
 
 
-def added_cover(term: Period, before: Versions, after: Versions) -> tuple[dict[str, list[Period]], dict[str, Period]]:
-    """By model slug: the days that `after` covers and `before` did not; and the first run of days it would lose."""
+def cover_change(
+    term: Period, before: Versions, after: Versions
+) -> tuple[dict[str, list[Period]], dict[str, list[Period]]]:
+    """By model slug: the days that `after` covers and `before` did not, and those that it covers no longer."""
     old = covered_days(term, before) if before else {}
     new = covered_days(term, after)
     added = {model: gone for model, runs in new.items() if (gone := _without(runs, old.get(model, ())))}
-    lost = {model: gone[0] for model, runs in old.items() if (gone := _without(runs, new.get(model, ())))}
+    lost = {model: gone for model, runs in old.items() if (gone := _without(runs, new.get(model, ())))}
     return added, lost
-
-
-def lost_cover_sentence(agreement: str, model: str, days: Period) -> str:
-    """Why an amendment may not take a model out, and what to do instead."""
-    return (
-        f"the amendment would take {model} out of the signed agreement {agreement} from {days.start} on, which is not "
-        f"possible yet: keep {model} among its fees"
-    )
 
 
 def overlap_sentence(agreement: str, other: str, model: str, days: Period) -> str:

@@ -11,7 +11,7 @@ The document, with every key (those marked ? may be left out):
     conversions?: [{from: BUZZ, to: USD, rate: "0.001", effective_on?: 2026-01-01}]
     fees:
       - name: Anima images
-        models: [anima-1]
+        models: [anima-1]               left out together with the schedule: a monthly fee for the whole agreement
         per?: model                     model: each model has its own tiers, included images, base fee and cap
                                         group: the models of this fee share them
         schedule: {kind: flat, rate: "5", band?: ["4", "6"]}       a band without a rate is not settled yet
@@ -22,23 +22,35 @@ The document, with every key (those marked ? may be left out):
         included_images?: 100000        first images of a month, at zero; tiers begin after them
         base_fee?: "999"                a month, in the unit; prorated by days at the start and the end
         cap?: {images: 10000, kind: soft | hard}                   a month
-    commitments?:
+    commitments?:                       a minimum per month is one of these: kind: money, period: month
       - name: floor
         kind: images | money            images, or fees in the invoice currency
         quantity: 42000000
         period: month | quarter | year | term
         models?: [anima-1]              every fee-bearing model when left out
-        shortfall_rate?: "12"           per missing image; the flat rate in force on the last day when left out
         starts_on?, ends_on?            limits it to a part of the term, so that a ramp is several in a row
-    early_termination?: prorated | full
+        billing?: shortfall             what is missing is charged when the period is over
+                | advance               the whole on its first day, then drawn down
+                | instalments           the same, paid in equal parts through the period
+        instalments?: month | quarter   how often; only with `billing: instalments`
+        shortfall_rate?: "12"           per missing image; the flat rate in force on the last day when left out
+        prepaid_rate?: "3.5"            per image paid in advance; the flat rate in force on the first day when left out
+        rollover?: {unused?: "0.5", excess?: "0.5", expires_after?: 1}     what goes on to the next periods, see
+                                        core/rating/README.md
+        unused_at_termination?: forfeited | refunded                       only of what was paid in advance
+        order?: 1                       in which order they are drawn down; shortfalls with an order count only what
+                                        those before them leave over
+    early_termination?: prorated | full                            what an early end leaves of a running period
     payment_days?: 30
     adapters?: base | own | both | none
     definitions?: {image?: delivered | saved | requested, counted?: [previews, upscales, rejected],
                    video_frame_factor?: "0.04", text?: ...}
     eligibility?: {revenue_below?: {amount: "1000000", currency: USD}, attested?: monthly | yearly, text?: ...}
+
+A price may be written as platforms quote it, "10 Buzz per 1,000 images", when that is an exact decimal per image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -50,10 +62,12 @@ from core.agreements.clauses import (
     Definitions,
     Eligibility,
     Fee,
+    Rollover,
     Schedule,
     Terms,
     Tier,
 )
+from core.agreements.commitments import check_commitments, commitment_document, commitment_in
 from core.agreements.reading import (
     Section,
     count,
@@ -62,13 +76,14 @@ from core.agreements.reading import (
     many,
     one_of,
     positive,
-    rate,
+    positive_in,
+    rate_in,
     refuse,
     slug,
     text,
     unit_code,
 )
-from core.money import exponent, plain
+from core.money import plain
 
 __all__ = [
     "Cap",
@@ -77,6 +92,7 @@ __all__ = [
     "Definitions",
     "Eligibility",
     "Fee",
+    "Rollover",
     "Schedule",
     "Terms",
     "Tier",
@@ -98,8 +114,8 @@ def parse_terms(document: Mapping[str, Any]) -> Terms:
         currency=currency,
         unit=unit,
         conversions=_conversions(section, unit, currency),
-        fees=section.required("fees", many(_fee)),
-        commitments=section.optional("commitments", many(_commitment), ()),
+        fees=section.required("fees", many(_fee_in(unit))),
+        commitments=section.optional("commitments", many(commitment_in(unit)), ()),
         early_termination=section.optional("early_termination", one_of("prorated", "full"), "prorated"),
         payment_days=section.optional("payment_days", count, 30),
         adapters=section.optional("adapters", one_of("base", "own", "both", "none"), None),
@@ -108,8 +124,7 @@ def parse_terms(document: Mapping[str, Any]) -> Terms:
     )
     section.done()
     _check_fees(terms)
-    for n, commitment in enumerate(terms.commitments):
-        _check_commitment(terms, commitment, f"commitments[{n}]")
+    check_commitments(terms)
     return terms
 
 
@@ -127,21 +142,7 @@ def terms_document(terms: Terms) -> dict[str, Any]:
             for c in terms.conversions
         ]
     document["fees"] = [_fee_document(fee) for fee in terms.fees]
-    document["commitments"] = [
-        _present(
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "quantity": int(c.quantity) if c.kind == "images" else plain(c.quantity),
-                "period": c.period,
-                "models": None if c.models is None else list(c.models),
-                "shortfall_rate": _plain(c.shortfall_rate),
-                "starts_on": _iso(c.starts_on),
-                "ends_on": _iso(c.ends_on),
-            }
-        )
-        for c in terms.commitments
-    ]
+    document["commitments"] = [commitment_document(commitment) for commitment in terms.commitments]
     document["early_termination"] = terms.early_termination
     document["payment_days"] = terms.payment_days
     said, who = terms.definitions, terms.eligibility
@@ -170,6 +171,8 @@ def terms_document(terms: Terms) -> dict[str, Any]:
 
 
 def _fee_document(fee: Fee) -> dict[str, Any]:
+    if not fee.models:
+        return {"name": fee.name, "base_fee": _plain(fee.base_fee)}
     price = fee.schedule
     schedule: dict[str, Any] = {"kind": price.kind}
     if price.kind == "flat":
@@ -226,42 +229,55 @@ def _conversions(section: Section, unit: str, currency: str) -> tuple[Conversion
     return tuple(sorted(found, key=lambda conversion: conversion.effective_on or date.min))
 
 
-def _fee(value: object, path: str) -> Fee:
-    part = Section(value, path)
-    fee = Fee(
-        name=part.required("name", text),
-        models=part.required("models", many(slug)),
-        per=part.optional("per", one_of("model", "group"), "model"),
-        schedule=part.required("schedule", _schedule),
-        included_images=part.optional("included_images", count, 0),
-        base_fee=part.optional("base_fee", positive, None),
-        cap=part.optional("cap", _cap, None),
-    )
-    part.done()
-    if not fee.models:
-        refuse(f"{path}.models", "name at least one model")
-    if fee.included_images and fee.schedule.kind == "zero":
-        refuse(f"{path}.included_images", "every image is free under a zero schedule: leave this out, or use a cap")
-    return fee
+def _fee_in(unit: str) -> Callable[[object, str], Fee]:
+    def read(value: object, path: str) -> Fee:
+        part = Section(value, path)
+        name, models = part.required("name", text), part.optional("models", many(slug), None)
+        if models is None and "schedule" not in part.left and "base_fee" in part.left:
+            fee = Fee(name, (), "group", Schedule("zero"), base_fee=part.required("base_fee", positive_in(unit)))
+            part.done()
+            return fee
+        fee = Fee(
+            name=name,
+            models=models or (),
+            per=part.optional("per", one_of("model", "group"), "model"),
+            schedule=part.required("schedule", _schedule_in(unit)),
+            included_images=part.optional("included_images", count, 0),
+            base_fee=part.optional("base_fee", positive_in(unit), None),
+            cap=part.optional("cap", _cap, None),
+        )
+        part.done()
+        if not fee.models:
+            refuse(f"{path}.models", "name at least one model; a fee for the whole agreement has a `base_fee` alone")
+        if fee.included_images and fee.schedule.kind == "zero":
+            refuse(f"{path}.included_images", "every image is free under a zero schedule: leave this out, or use a cap")
+        return fee
+
+    return read
 
 
-def _schedule(value: object, path: str) -> Schedule:
-    part = Section(value, path)
-    kind = part.required("kind", one_of("flat", "graduated", "volume", "package", "zero"))
-    schedule = Schedule(kind)
-    if kind == "flat":
-        band = part.optional("band", _band, None)
-        settled = part.optional("rate", positive, None) if band else part.required("rate", positive)
-        if band and settled is not None and not band[0] <= settled <= band[1]:
-            refuse(f"{path}.rate", f"{settled} lies outside the band of {band[0]} to {band[1]}")
-        schedule = Schedule(kind, () if settled is None else (Tier(None, settled),), band)
-    elif kind == "package":
-        size = part.required("size", count)
-        schedule = Schedule(kind, (Tier(None, part.required("price", positive)),), size=size)
-    elif kind != "zero":
-        schedule = Schedule(kind, part.required("tiers", _tiers))
-    part.done()
-    return schedule
+def _schedule_in(unit: str) -> Callable[[object, str], Schedule]:
+    price = positive_in(unit)
+
+    def read(value: object, path: str) -> Schedule:
+        part = Section(value, path)
+        kind = part.required("kind", one_of("flat", "graduated", "volume", "package", "zero"))
+        schedule = Schedule(kind)
+        if kind == "flat":
+            band = part.optional("band", _band, None)
+            settled = part.optional("rate", price, None) if band else part.required("rate", price)
+            if band and settled is not None and not band[0] <= settled <= band[1]:
+                refuse(f"{path}.rate", f"{settled} lies outside the band of {band[0]} to {band[1]}")
+            schedule = Schedule(kind, () if settled is None else (Tier(None, settled),), band)
+        elif kind == "package":
+            size = part.required("size", count)
+            schedule = Schedule(kind, (Tier(None, part.required("price", price)),), size=size)
+        elif kind != "zero":
+            schedule = Schedule(kind, part.required("tiers", _tiers_in(unit)))
+        part.done()
+        return schedule
+
+    return read
 
 
 def _band(value: object, path: str) -> tuple[Decimal, Decimal]:
@@ -271,22 +287,25 @@ def _band(value: object, path: str) -> tuple[Decimal, Decimal]:
     return ends[0], ends[1]
 
 
-def _tiers(value: object, path: str) -> tuple[Tier, ...]:
+def _tiers_in(unit: str) -> Callable[[object, str], tuple[Tier, ...]]:
     def tier(element: object, where: str) -> Tier:
         part = Section(element, where)
-        found = Tier(part.optional("up_to", count, None), part.required("rate", rate))
+        found = Tier(part.optional("up_to", count, None), part.required("rate", rate_in(unit)))
         part.done()
         return found
 
-    tiers = many(tier)(value, path)
-    if not tiers or tiers[-1].up_to is not None:
-        refuse(path, "end with a tier without `up_to`, so that every image has a price")
-    reached = 0
-    for n, step in enumerate(tiers[:-1]):
-        if step.up_to is None or step.up_to <= reached:
-            refuse(f"{path}[{n}].up_to", f"tiers must rise: write a number above {reached}")
-        reached = step.up_to
-    return tiers
+    def read(value: object, path: str) -> tuple[Tier, ...]:
+        tiers = many(tier)(value, path)
+        if not tiers or tiers[-1].up_to is not None:
+            refuse(path, "end with a tier without `up_to`, so that every image has a price")
+        reached = 0
+        for n, step in enumerate(tiers[:-1]):
+            if step.up_to is None or step.up_to <= reached:
+                refuse(f"{path}[{n}].up_to", f"tiers must rise and not overlap: write a number above {reached}")
+            reached = step.up_to
+        return tiers
+
+    return read
 
 
 def _cap(value: object, path: str) -> Cap:
@@ -294,29 +313,6 @@ def _cap(value: object, path: str) -> Cap:
     cap = Cap(part.required("images", count), part.optional("kind", one_of("soft", "hard"), "soft"))
     part.done()
     return cap
-
-
-def _commitment(value: object, path: str) -> Commitment:
-    part = Section(value, path)
-    kind = part.required("kind", one_of("images", "money"))
-    commitment = Commitment(
-        name=part.required("name", text),
-        kind=kind,
-        quantity=part.required("quantity", _whole if kind == "images" else positive),
-        period=part.required("period", one_of("month", "quarter", "year", "term")),
-        models=part.optional("models", many(slug), None),
-        shortfall_rate=part.optional("shortfall_rate", positive, None),
-        starts_on=part.optional("starts_on", day, None),
-        ends_on=part.optional("ends_on", day, None),
-    )
-    part.done()
-    if commitment.starts_on and commitment.ends_on and commitment.starts_on >= commitment.ends_on:
-        refuse(f"{path}.ends_on", "this must come after starts_on; it is the first day no longer committed")
-    return commitment
-
-
-def _whole(value: object, path: str) -> Decimal:
-    return Decimal(count(value, path))
 
 
 def _definitions(value: object, path: str) -> Definitions:
@@ -364,33 +360,3 @@ def _check_fees(terms: Terms) -> None:
     for n, fee in enumerate(terms.fees):
         if fee.per == "group" and fee.name in fee_of and fee.name not in fee.models:
             refuse(f"fees[{n}].name", f"{fee.name!r} is also a model: lines could not be told apart, choose another")
-
-
-def _check_commitment(terms: Terms, commitment: Commitment, path: str) -> None:
-    if [other.name for other in terms.commitments].count(commitment.name) > 1:
-        refuse(f"{path}.name", f"{commitment.name!r} is used twice: give each commitment its own name")
-    zero = {model for fee in terms.fees if fee.schedule.kind == "zero" for model in fee.models}
-    for n, model in enumerate(commitment.models or ()):
-        if model not in terms.models:
-            refuse(f"{path}.models[{n}]", f"{model} has no fee in these terms: add one or leave it out here")
-        if model in zero:
-            refuse(f"{path}.models[{n}]", f"{model} is rated at zero and cannot fill a commitment: leave it out")
-    scope = terms.scope(commitment)
-    if not scope:
-        refuse(f"{path}.models", "no model in these terms could fill this commitment: name one that owes a fee")
-    if commitment.kind == "money":
-        _check_money_commitment(terms, commitment, scope, path)
-    elif commitment.shortfall_rate is None:
-        rates = {fee.schedule.flat_rate for fee in scope if fee.schedule.kind == "flat"}
-        if len(rates) != 1 or any(fee.schedule.kind != "flat" for fee in scope):
-            refuse(f"{path}.shortfall_rate", "the models have no single flat price: say what a missing image costs")
-
-
-def _check_money_commitment(terms: Terms, commitment: Commitment, scope: tuple[Fee, ...], path: str) -> None:
-    if commitment.shortfall_rate is not None:
-        refuse(f"{path}.shortfall_rate", "what is missing from a commitment in money is money: leave this out")
-    if commitment.quantity.normalize().as_tuple().exponent < -exponent(terms.currency):  # type: ignore[operator]
-        refuse(f"{path}.quantity", f"{terms.currency} has {exponent(terms.currency)} decimals: write no more")
-    for fee in scope:
-        if fee.per == "group" and commitment.models is not None and not set(fee.models) <= set(commitment.models):
-            refuse(f"{path}.models", f"the group {fee.name!r} is billed as one: name all of its models or none")

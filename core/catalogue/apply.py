@@ -8,11 +8,14 @@ from typing import Any
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
-from core.catalogue.declare import AgreementEntry, Declared, UnitEntry
-from core.catalogue.compare import Changes, Step, compare
-from core.agreements.sign import amend, draft, redraft, sign, sign_draft
-from core.agreements.tables import Agreement, Amendment, Unit
+from core.agreements.amend import amend, revoke, terminate
+from core.agreements.documents import BOTH, Party, declared_in_catalogue
+from core.agreements.sign import draft, redraft, sign, sign_draft
+from core.agreements.signable import cover_change
+from core.agreements.tables import Agreement, AgreementEvent, Amendment, Unit
 from core.agreements.terms import Terms, parse_terms
+from core.catalogue.compare import Changes, Step, compare
+from core.catalogue.declare import AgreementEntry, Declared, EndsEarly, UnitEntry
 from core.errors import Conflict
 from core.period import Period
 from core.registry import register
@@ -44,7 +47,7 @@ def apply(session: Session, declared: Declared, today: date, *, shown: Changes |
     if changes.refused:
         first = changes.refused[0]
         raise Conflict("catalogue_refused", f"{first.path}: {first.sentence}", path=first.path)
-    _carry_out(session, changes)
+    _carry_out(session, changes, today)
     return changes
 
 
@@ -108,6 +111,7 @@ def _agreements(session: Session, accounts: dict[int, AccountEntry]) -> dict[str
         select(Amendment.agreement_id, Amendment.effective_on, Amendment.terms).order_by(Amendment.number)
     ):
         versions[agreement_id].append((effective_on, parse_terms(document)))
+    ends, former_ends = _ends(session)
     return {
         row.slug: AgreementEntry(
             row.slug,
@@ -117,12 +121,28 @@ def _agreements(session: Session, accounts: dict[int, AccountEntry]) -> dict[str
             Period(row.starts_on, row.ends_on),
             tuple(versions[row.id]),
             draft=row.status == "draft",
+            ends_early=ends.get((row.id, row.status)),
+            former_ends=frozenset(former_ends[row.id]),
         )
         for row in session.scalars(select(Agreement).order_by(Agreement.id).execution_options(**_FRESH))
     }
 
 
-def _carry_out(session: Session, changes: Changes) -> None:
+def _ends(session: Session) -> tuple[dict[tuple[int, str], EndsEarly], dict[int, set[date]]]:
+    """By agreement: how it ended early, by the status that this gave it; and the ends its term had before it grew."""
+    ends: dict[tuple[int, str], EndsEarly] = {}
+    former: dict[int, set[date]] = defaultdict(set)
+    for event in session.scalars(select(AgreementEvent).where(AgreementEvent.kind != "signed")):
+        if event.kind == "extended":
+            former[event.agreement_id].add(event.effective_on)
+        elif event.kind != "amended":
+            known = ends.get((event.agreement_id, event.kind))
+            by = "both" if known and known.by != event.party else event.party
+            ends[event.agreement_id, event.kind] = EndsEarly(event.effective_on, event.kind, event.reason, by)
+    return ends, former
+
+
+def _carry_out(session: Session, changes: Changes, today: date) -> None:
     """In the order in which one thing needs another."""
     register.add_licensors(session, _new(changes, "licensor"))
     register.add_licensees(session, _new(changes, "licensee"))
@@ -135,7 +155,7 @@ def _carry_out(session: Session, changes: Changes) -> None:
     register.rename_models(session, {s.key: s.after.name for s in models if s.after.name != s.before.name})
     register.add_names(session, {name: s.key for s in models for name in s.after.names - s.before.names})
     _units(session, changes)
-    _carry_out_agreements(session, changes.of("agreement"))
+    _carry_out_agreements(session, changes.of("agreement"), today)
 
 
 def _new(changes: Changes, kind: str) -> list[Any]:
@@ -154,7 +174,8 @@ def _units(session: Session, changes: Changes) -> None:
         session.execute(update(Unit).where(Unit.code == step.key).values(name=step.after.name))
 
 
-def _carry_out_agreements(session: Session, steps: Iterable[Step]) -> None:
+def _carry_out_agreements(session: Session, steps: Iterable[Step], today: date) -> None:
+    """Those that give days back come first: another agreement of the same file may want them."""
     accounts = {
         (licensor, licensee): account
         for account, licensor, licensee in session.execute(
@@ -163,26 +184,51 @@ def _carry_out_agreements(session: Session, steps: Iterable[Step]) -> None:
             .join(Licensee, Licensee.id == Account.licensee_id)
         )
     }
-    for step in steps:
+    for step in sorted(steps, key=_takes_days):
         after: AgreementEntry = step.after
         if step.before is None:
             write = draft if after.draft else sign
             account = accounts[after.licensor, after.licensee]
             (_, terms), *amendments = after.versions
             write(session, account, after.slug, after.term, terms, name=after.name or "", amendments=amendments)
+            _end_early(session, after, today)
         else:
-            _change_agreement(session, step.before, after)
+            _change_agreement(session, step.before, after, today)
 
 
-def _change_agreement(session: Session, before: AgreementEntry, after: AgreementEntry) -> None:
+def _takes_days(step: Step) -> bool:
+    before: AgreementEntry | None = step.before
+    if before is None or before.draft:
+        return True
+    if step.after.ends_early and step.after.ends_early != before.ends_early:
+        return False
+    versions = max(step.after.versions, before.versions, key=len)
+    return not cover_change(before.in_force, before.versions, versions)[1]
+
+
+def _change_agreement(session: Session, before: AgreementEntry, after: AgreementEntry, today: date) -> None:
     if after.name is not None and after.name != before.name:
         session.execute(update(Agreement).where(Agreement.slug == after.slug).values(name=after.name))
     if not before.draft:
         for effective_on, terms in after.versions[len(before.versions) :]:
-            amend(session, after.slug, effective_on, terms)
+            amend(session, after.slug, effective_on, terms, declared_in_catalogue(today))
+        if before.ends_early is None or (after.ends_early and before.ends_early.kind != after.ends_early.kind):
+            _end_early(session, after, today)
         return
     if (after.term, after.versions) != (before.term, before.versions):
         (_, terms), *amendments = after.versions
         redraft(session, after.slug, after.term, terms, amendments)
     if not after.draft:
         sign_draft(session, after.slug)
+        _end_early(session, after, today)
+
+
+def _end_early(session: Session, agreement: AgreementEntry, today: date) -> None:
+    end = agreement.ends_early
+    if end is None:
+        return
+    if end.kind == "revoked":
+        revoke(session, agreement.slug, end.on, declared_in_catalogue(today, end.reason, parties=("licensor",)))
+        return
+    parties: tuple[Party, ...] = tuple(party for party in BOTH if end.by in (party, "both", None))
+    terminate(session, agreement.slug, end.on, declared_in_catalogue(today, end.reason, parties=parties))

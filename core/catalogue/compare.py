@@ -5,16 +5,16 @@ A comparison of two values, so that a dry run and the real thing cannot differ.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from core.catalogue.declare import AgreementEntry, Declared, UnitEntry
 from core.agreements.coverage import covered_days
-from core.catalogue.history import Instead, differences, refused_edits
-from core.agreements.signable import Licensable, Parties, added_cover, lost_cover_sentence, objections, overlap_sentence
+from core.agreements.signable import Licensable, Parties, objections, overlap_sentence
 from core.agreements.terms import terms_document
+from core.catalogue.declare import AgreementEntry, Declared, UnitEntry
+from core.catalogue.history import Instead, differences, refused_edits
 from core.errors import PerimageError
 from core.period import Period
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
@@ -215,8 +215,9 @@ class _Comparison:
 
     def _agreements(self) -> None:
         signed = {slug: entry for slug, entry in self.standing.agreements.items() if not entry.draft}
-        for slug, agreement in self.declared.agreements.items():
+        for slug, declared in self.declared.agreements.items():
             before = self.standing.agreements.get(slug)
+            agreement = _as_extended(declared, before)
             found = [*self._unsignable(agreement, before), *refused_edits(agreement, before, self.today)]
             for inner, sentence, instead in found:
                 self._refuse("agreement", slug, inner, sentence, instead)
@@ -240,19 +241,19 @@ class _Comparison:
             return
         models = {slug: Licensable(model.licensor, model.owes) for slug, model in self.models.items()}
         parties = Parties(agreement.licensor, agreement.licensee, account.currency, self.units.keys())
-        found = objections(agreement.term, agreement.versions, parties, models, signing=not agreement.draft)
-        for objection in found:
+        amends = before and len(agreement.versions) > len(before.versions)
+        ended_on = before.ends_early.on if before and before.ends_early and amends else None
+        signing = not agreement.draft
+        for objection in objections(
+            agreement.term, agreement.versions, parties, models, signing=signing, ended_on=ended_on
+        ):
             yield objection.path, objection.sentence, None
-        if not found and before and not before.draft and len(agreement.versions) > len(before.versions):
-            _, lost = added_cover(before.term, before.versions, agreement.versions)
-            for model, days in lost.items():
-                yield "amendments", lost_cover_sentence(agreement.slug, model, days), None
 
     def _overlaps(self, signed: Mapping[str, AgreementEntry]) -> None:
         """Refuses what the exclusion constraint would refuse, each pair of agreements once."""
         held: dict[tuple[str, str, str], list[tuple[Period, str]]] = defaultdict(list)
         for slug, agreement in signed.items():
-            for model, covered in covered_days(agreement.term, agreement.versions).items():
+            for model, covered in covered_days(agreement.in_force, agreement.versions).items():
                 held[agreement.licensor, agreement.licensee, model] += ((days, slug) for days in covered)
         told: set[tuple[str, str]] = set()
         for (_, _, model), runs in held.items():
@@ -265,9 +266,19 @@ class _Comparison:
                     self._refuse("agreement", late, "", overlap_sentence(late, early, model, both))
 
 
+def _as_extended(agreement: AgreementEntry, before: AgreementEntry | None) -> AgreementEntry:
+    """What is declared, with the term as it stands where the file names an end that was extended since."""
+    if before and agreement.term.start == before.term.start and agreement.term.end in before.former_ends:
+        return replace(agreement, term=before.term)
+    return agreement
+
+
 def _grown(agreement: AgreementEntry, before: AgreementEntry | None) -> AgreementEntry:
-    """The agreement as it will stand: a file may leave out amendments that were signed."""
-    return before if before and len(before.versions) > len(agreement.versions) else agreement
+    """The agreement as it will stand: a file may leave out amendments that were signed and an end that was recorded."""
+    if before is None:
+        return agreement
+    versions = max(agreement.versions, before.versions, key=len)
+    return replace(agreement, versions=versions, ends_early=agreement.ends_early or before.ends_early)
 
 
 def _altered(triples: Iterable[tuple[str, object, object]]) -> Iterator[Alteration]:
@@ -326,6 +337,8 @@ def _agreement_changes(before: AgreementEntry | None, after: AgreementEntry) -> 
             yield Alteration(f"amendment {n}", "", f"from {after.versions[n][0]}")
     if before.draft and not after.draft:
         yield Alteration("status", "draft", "signed")
+    if after.ends_early and (before.ends_early is None or before.ends_early.kind != after.ends_early.kind):
+        yield Alteration("ends early", str(before.ends_early or ""), str(after.ends_early))
 
 
 def _draft_changes(before: AgreementEntry, after: AgreementEntry, n: int) -> Iterator[tuple[str, object, object]]:

@@ -9,11 +9,14 @@
     units?: [{code: BUZZ, name: Buzz, decimals: 0}]
     accounts?: [{licensor, licensee, currency: USD, zone?: UTC}]
     agreements?: [{slug, name?, account: {licensor, licensee}, starts_on, ends_on, draft?: true, terms: {..},
-                   amendments?: [{effective_on, terms: {..}}]}]
+                   amendments?: [{effective_on, terms: {..}}],
+                   ends_early?: {on, kind: terminated | revoked, reason, by?: licensor | licensee | both}}]
 
-A derivative owes its base's fee unless `owes` says otherwise. `ends_on` is the first day no longer agreed. What a file
-leaves out is left as it stands. Reading is strict: what is not understood is refused with its path and what to write
-instead.
+A derivative owes its base's fee unless `owes` says otherwise. `ends_on` is the first day no longer agreed, and
+`ends_early.on` the first day no longer covered of an agreement that was terminated (by both, unless `by` says
+otherwise) or revoked (by the licensor). An amendment covers what its terms name: a model they leave out is taken out
+from its day on. A file may name the end that a term had before it was extended. What a file leaves out is left as it
+stands. Reading is strict: what is not understood is refused with its path and what to write instead.
 """
 
 import re
@@ -47,8 +50,24 @@ class UnitEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class EndsEarly:
+    """An end before the term is over: `on` is the first day no longer covered. `by` of None says nothing about it."""
+
+    on: date
+    kind: str
+    reason: str
+    by: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self.on}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class AgreementEntry:
-    """An agreement: `versions` are the first terms and its amendments, each with its first day, in order of number."""
+    """An agreement: `versions` are the first terms and its amendments, each with its first day, in order of number.
+
+    `former_ends` is known of what stands only: the ends that the term had before it was extended.
+    """
 
     slug: str
     name: str | None
@@ -57,6 +76,13 @@ class AgreementEntry:
     term: Period
     versions: tuple[tuple[date, Terms], ...]
     draft: bool = False
+    ends_early: EndsEarly | None = None
+    former_ends: frozenset[date] = field(default=frozenset(), compare=False)
+
+    @property
+    def in_force(self) -> Period:
+        """The days of the term that an early end leaves."""
+        return Period(self.term.start, self.ends_early.on) if self.ends_early else self.term
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,12 +306,17 @@ class _Reader:
         draft = part.optional("draft", flag, False)
         first = part.required("terms", _terms)
         amendments = part.optional("amendments", many(_amendment), ())
+        ends_early = part.optional("ends_early", _ends_early, None)
         part.done()
         if starts_on >= ends_on:
             refuse(part.at("ends_on"), f"write a day after {starts_on}: it is the first day no longer agreed")
+        if ends_early and draft:
+            refuse(part.at("ends_early"), "a draft covers nothing that could end early: leave this out")
+        if ends_early and not starts_on < ends_early.on < ends_on:
+            refuse(part.at("ends_early.on"), f"write a day between {starts_on} and {ends_on}, not {ends_early.on}")
         self._once("agreement", slug, path)
-        versions = ((starts_on, first), *amendments)
-        return AgreementEntry(slug, shown_as, licensor, licensee, Period(starts_on, ends_on), versions, draft)
+        versions, term = ((starts_on, first), *amendments), Period(starts_on, ends_on)
+        return AgreementEntry(slug, shown_as, licensor, licensee, term, versions, draft, ends_early)
 
 
 def _terms(value: object, path: str) -> Terms:
@@ -301,6 +332,20 @@ def _amendment(value: object, path: str) -> tuple[date, Terms]:
     part = Section(value, path)
     found = part.required("effective_on", day), part.required("terms", _terms)
     part.done()
+    return found
+
+
+def _ends_early(value: object, path: str) -> EndsEarly:
+    part = Section(value, path)
+    found = EndsEarly(
+        on=part.required("on", day),
+        kind=part.required("kind", one_of("terminated", "revoked")),
+        reason=part.required("reason", name),
+        by=part.optional("by", one_of("licensor", "licensee", "both"), None),
+    )
+    part.done()
+    if found.kind == "revoked" and found.by not in (None, "licensor"):
+        refuse(part.at("by"), "a licence is revoked by the licensor alone: leave this out")
     return found
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from core.catalogue.declare import AgreementEntry
-from core.agreements.signable import added_cover, lost_cover_sentence
 from core.agreements.terms import Terms, terms_document
+from core.catalogue.declare import AgreementEntry, EndsEarly
 from core.period import Period
 
 Instead = dict[str, Any]
@@ -17,8 +16,8 @@ _MOST_SHOWN = 3
 def refused_edits(after: AgreementEntry, before: AgreementEntry | None, today: date) -> Iterator[Refused]:
     """(place in the agreement, sentence, document to write instead) for each edit of what stands that must not happen.
 
-    A draft may change in everything but its account; of a signed agreement only the name may, and amendments may follow
-    the ones that stand.
+    A draft may change in everything but its account; of a signed agreement only the name may, amendments may follow
+    the ones that stand, and it may end early, once.
     """
     if before is None:
         return
@@ -37,6 +36,8 @@ def refused_edits(after: AgreementEntry, before: AgreementEntry | None, today: d
     if after.term != before.term:
         yield _term_edit(after, before)
         return  # its first terms begin on another day, so comparing versions would only repeat this
+    if before.ends_early and after.ends_early and (edit := _end_edit(after.slug, before.ends_early, after.ends_early)):
+        yield edit
     for n, (stood, said) in enumerate(zip(before.versions, after.versions, strict=False)):
         if stood != said:
             yield _terms_edit(after, before, n, today)
@@ -67,19 +68,44 @@ def _shown(value: Any) -> str:
 
 
 def _term_edit(after: AgreementEntry, before: AgreementEntry) -> Refused:
-    stood = f"agreement {after.slug} is signed from {before.term.start} to {before.term.end} (exclusive) for good"
+    stood = f"agreement {after.slug} is signed from {before.term.start} to {before.term.end} (exclusive)"
     if after.term.end > before.term.end and after.term.start == before.term.start:
         further = _further_agreement(after, Period(before.term.end, after.term.end))
-        return "ends_on", f"{stood}: put ends_on back, and let an agreement of its own follow it", further
+        return (
+            "ends_on",
+            f"{stood}, and an extension is not an edit: put ends_on back and run `perimage agreements extend "
+            f"{after.slug} --to {after.term.end} --preview`, or let an agreement of its own follow it",
+            further,
+        )
     if after.term.start < before.term.start and after.term.end == before.term.end:
         earlier = _further_agreement(after, Period(after.term.start, before.term.start))
         return (
             "starts_on",
-            f"{stood}: put starts_on back, and let an agreement of its own cover the days before",
+            f"{stood} for good: put starts_on back, and let an agreement of its own cover the days before",
             earlier,
         )
-    edited = "starts_on" if after.term.start != before.term.start else "ends_on"
-    return edited, f"{stood}: put the dates back; ending early is not an edit, and cannot be declared here yet", None
+    if after.term.start != before.term.start:
+        return "starts_on", f"{stood} for good: put the dates back", None
+    return (
+        "ends_on",
+        f"{stood}, and ending early is not an edit: put ends_on back and say why it ends, here or by `perimage "
+        f"agreements terminate {after.slug} --on {after.term.end} --preview`",
+        {"ends_early": {"on": after.term.end, "kind": "terminated", "reason": "why it ends"}},
+    )
+
+
+def _end_edit(slug: str, stood: EndsEarly, said: EndsEarly) -> Refused | None:
+    """An end that was recorded stays, but that a revocation may overtake a termination."""
+    if (stood.kind, said.kind) == ("terminated", "revoked") and said.on < stood.on:
+        return None
+    if (stood.on, stood.kind, stood.reason) == (said.on, said.kind, said.reason) and said.by in (None, stood.by):
+        return None
+    return (
+        "ends_early",
+        f"agreement {slug} was {stood.kind} on {stood.on} for good: put that back; only a revocation on an earlier day "
+        "could follow a termination, and days after the end take an agreement of their own",
+        {"ends_early": {"on": stood.on, "kind": stood.kind, "reason": stood.reason}},
+    )
 
 
 def _further_agreement(after: AgreementEntry, term: Period) -> Instead:
@@ -106,13 +132,11 @@ def _terms_edit(after: AgreementEntry, before: AgreementEntry, n: int, today: da
     effective_on = said_on if n else max(_proposed_day(before.term, today), before.versions[-1][0])
     amendments = [*before.versions[1:], (effective_on, said)]
     place = f"amendments[{n - 1}]" if n else "terms"
-    _, lost = added_cover(before.term, before.versions, [*before.versions, (effective_on, said)])
-    for model, days in lost.items():
-        return place, lost_cover_sentence(after.slug, model, days), None
+    command = f"perimage agreements amend {after.slug} TERMS.yaml --effective-on {effective_on} --preview"
     return (
         place,
         f"{what} is signed and never edited (this changes {', '.join(changed[:_MOST_SHOWN])}{more}): put it back as it "
-        "was signed, and write an amendment that holds from its day on",
+        f"was signed, and write an amendment that holds from its day on (`{command}` shows the difference it makes)",
         {"amendments": [{"effective_on": day, "terms": _written(terms)} for day, terms in amendments]},
     )
 

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.agreements.queries import agreement_versions
-from core.agreements.tables import Agreement, AgreementModel
+from core.agreements.queries import agreement_versions, promised_versions
+from core.agreements.tables import Agreement
 from core.period import Period
 from core.rating.rate import Contract
-from core.registry.tables import Account, Model
-from core.usage.tables import DailyCount
+from core.registry.tables import Account
+from core.usage.counting import Timetable, count_images
+from core.usage.queries import cells_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +31,16 @@ def load_bill(session: Session, agreement: Agreement, until: date) -> Bill:
 
 
 def contract_of(session: Session, agreement: Agreement) -> Contract:
-    """The agreement's term and every version of its terms, in the order in which they were signed."""
+    """The agreement's term, every version of its terms in the order in which they were signed, and its early end."""
     term = Period(agreement.starts_on, agreement.ends_on)
-    return Contract(term=term, versions=tuple(agreement_versions(session, agreement.id)))
+    return Contract(term=term, versions=promised_versions(session, agreement.id), ended_on=agreement.ended_on)
 
 
 def counts_of(session: Session, agreement: Agreement, account: Account, until: date) -> dict[tuple[str, date], int]:
-    """Images by (model slug, day) of the models that the agreement covers, on the days on which it covers them."""
-    rows = session.execute(
-        select(Model.slug, DailyCount.day, func.sum(DailyCount.image_count))
-        .join(Model, Model.id == DailyCount.model_id)
-        .join(AgreementModel, AgreementModel.model_id == DailyCount.model_id)
-        .where(
-            AgreementModel.agreement_id == agreement.id,
-            AgreementModel.days.contains(DailyCount.day),
-            DailyCount.licensee_id == account.licensee_id,
-            DailyCount.day < until,
-        )
-        .group_by(Model.slug, DailyCount.day)
-    )
-    return {(slug, day): int(count) for slug, day, count in rows}
+    """Images by (model slug, day) of the models that the agreement covers, on the days on which it covers them.
+
+    What is an image, and which models owe one through an adapter, is what the terms in force on the day say
+    (`core/usage/counting.py`), so an amendment changes it without counting anything anew.
+    """
+    terms_on = Timetable(agreement_versions(session, agreement.id))
+    return count_images(cells_of(session, account.licensee_id, agreement.id, end=until), terms_on)

@@ -62,13 +62,13 @@ def preview(session: Session, agreement_id: int, period: Period) -> list[DraftLi
 def due_lines(session: Session, bill: Bill, period: Period, leaving_out: Invoice | None) -> list[DraftLine]:
     """What is owed up to the end of the period, minus what stands on other invoices."""
     billed = _billed(session, bill.agreement.id, leaving_out)
-    billed = {key: amount for key, amount in billed.items() if key.service.end <= period.end}
+    billed = {key: amount for key, amount in billed.items() if key.due_on <= period.end}
     return difference(owed(bill.contract, bill.counts, period.end), billed, period, bill.account.currency)
 
 
 def agreements_to_close(session: Session, period: Period) -> list[int]:
     """The signed agreements that began before the period's end: usage may still arrive late for an old one."""
-    began = select(Agreement.id).where(Agreement.status == "signed", Agreement.starts_on < period.end)
+    began = select(Agreement.id).where(Agreement.status != "draft", Agreement.starts_on < period.end)
     return list(session.scalars(began.order_by(Agreement.id)))
 
 
@@ -83,7 +83,7 @@ def demand_that_it_is_over(session: Session, period: Period, zone: str) -> None:
 
 
 def _locked(session: Session, agreement_id: int) -> Agreement:
-    row = select(Agreement).where(Agreement.id == agreement_id, Agreement.status == "signed")
+    row = select(Agreement).where(Agreement.id == agreement_id, Agreement.status != "draft")
     agreement = session.scalars(row.with_for_update(key_share=True)).one_or_none()
     if agreement is None:
         raise NotFound("agreement_not_found", f"there is no signed agreement with id {agreement_id}")

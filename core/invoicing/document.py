@@ -124,6 +124,7 @@ def _page(invoice: Mapping[str, Any]) -> dict[str, Any]:
         "workings": [explain_line(line, invoice["currency"]) for line in invoice["lines"]],
         "chart": _chart(invoice),
         "derivatives": _derivatives((invoice.get("usage") or {}).get("by_model") or ()),
+        "breakdown": _breakdown(invoice.get("usage") or {}),
         "notes": [printable(note) for note in invoice.get("notes") or ()],
         "hash": cleaned(invoice["content_hash"]) if invoice.get("content_hash") else None,
         "verify": VERIFY,
@@ -265,6 +266,31 @@ def _derivatives(by_model: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None
         "rows": [_counted(count, name, model, total) for count, name, model in top],
         "rest": _counted(sum(row[0] for row in rest), f"{len(rest)} more derivatives", "", total) if rest else None,
     }
+
+
+def _breakdown(usage: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Images by plan and by what was made; None where all are plain images of no plan, which needs no table."""
+    plans, outputs = usage.get("by_plan") or (), usage.get("by_output") or ()
+    plain_only = all(row["output"] == "image" for row in outputs) and all(not row["plan"] for row in plans)
+    if plain_only:
+        return None
+    total = sum(int(row["image_count"]) for row in plans)
+    return {
+        "plans": [_counted(int(row["image_count"]), _plan_said(row["plan"]), "", total) for row in plans],
+        "outputs": [
+            {
+                "name": str(row["output"]).replace("_", " ").capitalize() + "s" * (row["output"] != "rejected"),
+                "reported": grouped(row["reported"]),
+                "images": grouped(row["image_count"]),
+                "note": printable(row["note"] or ""),
+            }
+            for row in outputs
+        ],
+    }
+
+
+def _plan_said(plan: str) -> str:
+    return printable(plan) if plan else "No plan reported"
 
 
 def _counted(count: int, name: str, model: str, total: int) -> dict[str, Any]:

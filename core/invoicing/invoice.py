@@ -48,8 +48,8 @@ def difference(
 ) -> list[DraftLine]:
     """The lines that bring what was billed up to what is owed, in the order of the owed lines.
 
-    A line whose service period ends inside `period` is plain; any other is an adjustment naming its own period. What
-    was billed for a key that is owed no longer is taken back in full.
+    A line that belongs to `period` (`LineKey.belongs_to`) is plain; any other is an adjustment naming its own period.
+    What was billed for a key that is owed no longer is taken back in full.
     """
     lines = []
     for line in owed:
@@ -91,7 +91,7 @@ def _plain(line: RatedLine) -> DraftLine:
 
 def _named(line: DraftLine, period: Period, before: Billed | None) -> DraftLine:
     """Marks a line of another period, or one billed in part before, as an adjustment and says whose it is."""
-    if before is None and period.start < line.key.service.end <= period.end:
+    if before is None and line.key.belongs_to(period):
         return line
     return replace(line, adjustment=True, description=f"Adjustment to {line.key.service.name}: {line.description}")
 

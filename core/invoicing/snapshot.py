@@ -6,19 +6,25 @@ same in ten years, whatever became of the names and terms it was made from.
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.agreements.tables import AgreementModel
+from core.agreements.queries import agreement_versions
 from core.invoicing.bill import Bill
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.money import Money, exponent, plain
 from core.period import Period
 from core.rating.rate import progress
 from core.registry.tables import Licensee, Licensor, Model
-from core.usage.tables import DailyCount
+from core.usage.counting import Cell, Timetable, count_images, owed_cells, share_images, weight
+from core.usage.queries import cells_of
+from core.usage.report import OUTPUTS
+
+K = TypeVar("K", bound=Any)
 
 
 def content_hash(snapshot: dict[str, Any]) -> str:
@@ -112,34 +118,68 @@ def _commitments(bill: Bill, period: Period) -> list[dict[str, Any]]:
 
 
 def _usage(session: Session, bill: Bill, period: Period) -> dict[str, Any]:
-    """The period's counts by model, the derivatives each came through, and by day."""
-    via = Model.__table__.alias("via")
-    rows = session.execute(
-        select(Model.slug, Model.name, via.c.slug, via.c.name, DailyCount.day, func.sum(DailyCount.image_count))
-        .join(Model, Model.id == DailyCount.model_id)
-        .join(via, via.c.id == DailyCount.via_model_id)
-        .join(AgreementModel, AgreementModel.model_id == DailyCount.model_id)
-        .where(
-            AgreementModel.agreement_id == bill.agreement.id,
-            AgreementModel.days.contains(DailyCount.day),
-            DailyCount.licensee_id == bill.account.licensee_id,
-            DailyCount.day >= period.start,
-            DailyCount.day < period.end,
-        )
-        .group_by(Model.slug, Model.name, via.c.slug, via.c.name, DailyCount.day)
-        .order_by(Model.slug, via.c.slug, DailyCount.day)
-    )
-    models: dict[str, dict[str, Any]] = {}
-    days: dict[str, int] = {}
-    for slug, name, via_slug, via_name, day, count in rows:
-        model = models.setdefault(slug, {"model": slug, "name": name, "image_count": 0, "derivatives": {}})
-        model["image_count"] += int(count)
-        through = model["derivatives"].setdefault(via_slug, {"model": via_slug, "name": via_name, "image_count": 0})
-        through["image_count"] += int(count)
-        days[day.isoformat()] = days.get(day.isoformat(), 0) + int(count)
-    for model in models.values():
-        model["derivatives"] = sorted(model["derivatives"].values(), key=lambda d: (-d["image_count"], d["model"]))
+    """The period's billed images: by model with the derivatives each came through, by day, by plan, by output.
+
+    Every breakdown sums up to the same images. What was made but is not billed stands beside it, with a note.
+    """
+    terms_on = Timetable(agreement_versions(session, bill.agreement.id))
+    cells = cells_of(session, bill.account.licensee_id, bill.agreement.id, period.start, period.end)
+    cells = owed_cells(cells, terms_on)
+    names = _names(session, {slug for cell in cells for slug in (cell.model, cell.via)})
+    by_day = count_images(cells, terms_on)
+    through = share_images(cells, terms_on, lambda cell: cell.via)
+    plans = _summed(share_images(cells, terms_on, lambda cell: cell.plan))
     return {
-        "by_model": list(models.values()),
-        "by_day": [{"day": day, "image_count": count} for day, count in sorted(days.items())],
+        "by_model": [
+            {
+                "model": model,
+                "name": names[model],
+                "image_count": sum(count for (of, _), count in by_day.items() if of == model),
+                "derivatives": [
+                    {"model": via, "name": names[via], "image_count": count}
+                    for (of, via), count in sorted(through.items(), key=lambda found: (-found[1], found[0]))
+                    if of == model
+                ],
+            }
+            for model in sorted({cell.model for cell in cells})
+        ],
+        "by_day": [{"day": day.isoformat(), "image_count": count} for day, count in _summed(by_day).items()],
+        "by_plan": [{"plan": plan, "image_count": count} for plan, count in plans.items()],
+        "by_output": _by_output(cells, terms_on),
     }
+
+
+def _summed(images: Mapping[tuple[str, K], int]) -> dict[K, int]:
+    """Images of all models by key, in the order of the keys."""
+    summed: dict[K, int] = {}
+    for key in sorted({key for _, key in images}):
+        summed[key] = sum(count for (_, of), count in images.items() if of == key)
+    return summed
+
+
+def _by_output(cells: Sequence[Cell], terms_on: Timetable) -> list[dict[str, Any]]:
+    """What was made, as reported, and how many images of it are billed; with a note where those differ."""
+    billed = _summed(share_images(cells, terms_on, lambda cell: cell.output))
+    rows = []
+    for output in (each for each in OUTPUTS if any(cell.output == each for cell in cells)):
+        reported = sum(cell.image_count for cell in cells if cell.output == output)
+        images = billed.get(output, 0)
+        weights = {weight(terms_on.on(cell.day), output) for cell in cells if cell.output == output}
+        rows.append({"output": output, "reported": reported, "image_count": images, "note": _note(output, weights)})
+    return rows
+
+
+def _note(output: str, weights: Collection[Fraction]) -> str | None:
+    """Why the images billed are not those reported; None where each counts as one."""
+    if set(weights) == {Fraction(1)}:
+        return None
+    if set(weights) == {Fraction(0)}:
+        return "counted, not billed under the terms"
+    if len(set(weights)) > 1:
+        return "billed as the terms in force on each day say"
+    return f"each counts as {plain(next(iter(weights)))} of an image"
+
+
+def _names(session: Session, slugs: Collection[str]) -> dict[str, str]:
+    rows = session.execute(select(Model.slug, Model.name).where(Model.slug.in_(slugs)))
+    return {slug: name for slug, name in rows}  # noqa: C416 - a Row is not a pair to the type checker

@@ -79,10 +79,74 @@ def _commitment_words(row: Mapping[str, Any], unit: str) -> str:
     said = f"{days_in_words(row['from'], row['until'])}: {shown(row['target'])} {counted_in} committed"
     if "agreed" in row and exact_of(row["agreed"]) != exact_of(row["target"]):
         said += f" (of {shown(row['agreed'])} agreed for the whole term)"
-    return f"{said} − {shown(row['counted'])} counted = {shown(row['missing'])} {counted_in} missing"
+    if "carried_in" in row:
+        said += f" + {shown(row['carried_in'])} left over from before"
+    if "credit" in row:
+        said += f" − {shown(row['credit'])} of earlier excess"
+    said += f" − {shown(row['counted'])} counted = {shown(row['missing'])} {counted_in} missing"
+    if "carried_on" in row:
+        said += f", {shown(row['carried_on'])} of them added to the next target and not charged yet"
+    return said
 
 
-_WORDS = {"count": _count_words, "price": _price_words, "prorate": _prorate_words, "commitment": _commitment_words}
+def _block_words(row: Mapping[str, Any], unit: str) -> str:
+    """What was bought in advance; a block of images in parts says here what the whole of it costs."""
+    counted_in = _counted_in(row, unit)
+    said = f"{days_in_words(row['from'], row['until'])}: {shown(row['quantity'])} {counted_in} in advance"
+    if exact_of(row["agreed"]) != exact_of(row["target"]):
+        said += f" (of {shown(row['agreed'])} for a whole period)"
+    if "ended_on" in row:
+        said += f"; the agreement ended before {shown(row['ended_on'])}"
+    if "lowered" in row:
+        said += f"; {shown(row['lowered'])} {counted_in} less for what earlier periods used beyond theirs"
+    if "price" in row:
+        said += f"; × {shown(row['price'])} {printable(row['unit'])}"
+    if "rate" in row:
+        said += f" × {shown(row['rate'])} {printable(row['currency'])} per {printable(row['unit'])}"
+    return said
+
+
+def _instalment_words(row: Mapping[str, Any], _unit: str) -> str:
+    currency = printable(row["currency"])
+    said = f"Part {row['part']} of {row['parts']} of {grouped(row['whole'])} {currency}"
+    return f"{said}: {grouped(row['amount'])} {currency}"
+
+
+def _balance_words(row: Mapping[str, Any], unit: str) -> str:
+    arithmetic = f"{shown(row['before'])} − {shown(row['drawn'])} drawn = {shown(row['left'])}"
+    return f"Balance for {days_in_words(row['from'], row['until'])}: {arithmetic} {_counted_in(row, unit)} left"
+
+
+def _covered_words(row: Mapping[str, Any], _unit: str) -> str:
+    currency, said = printable(row["currency"]), printable(row["line"])
+    if row["of_images"]:
+        said += f": {shown(row['images'])} of {shown(row['of_images'])} images"
+    return f"{said}, {grouped(row['amount'])} of {grouped(row['of'])} {currency} paid in advance"
+
+
+def _unused_words(row: Mapping[str, Any], _unit: str) -> str:
+    """The rest of a balance that is given back, at the price at which it was bought."""
+    currency, said = printable(row["currency"]), f"Unused for {days_in_words(row['from'], row['until'])}"
+    if row["kind"] == "money":
+        return f"{said}: {grouped(row['amount'])} {currency}"
+    return f"{said}: {shown(row['quantity'])} images × {grouped(row['each'])} = {grouped(row['amount'])} {currency}"
+
+
+def _counted_in(row: Mapping[str, Any], unit: str) -> str:
+    return "images" if row["kind"] == "images" else unit
+
+
+_WORDS = {
+    "count": _count_words,
+    "price": _price_words,
+    "prorate": _prorate_words,
+    "commitment": _commitment_words,
+    "block": _block_words,
+    "instalment": _instalment_words,
+    "balance": _balance_words,
+    "covered": _covered_words,
+    "unused": _unused_words,
+}
 
 
 def _ending(rows: Iterable[Mapping[str, Any]], unit: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commitments: the periods they run over, what is promised for each, and how far it has come.
+"""Commitments: the periods they run over and what is promised for each.
 
 A `month` is a calendar month; a `quarter` or `year` is counted from the day on which the commitment starts. What the
 end of the term cuts short is promised in proportion to its days. An early termination does the same, or leaves the
@@ -6,62 +6,94 @@ running period due in full, as the terms say; periods that had not begun by then
 """
 
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from fractions import Fraction
 
 from core.agreements.terms import Commitment, Terms
 from core.money import Money, round_half_up
 from core.period import Period
 
-_MONTHS = {"quarter": 3, "year": 12}
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One commitment over one of its periods. `target` is in images, or in minor units of the invoice currency."""
+    """One commitment over one of its periods, in images or in minor units of the invoice currency.
+
+    `agreed` are the days it was made for and `agreed_target` what was promised for them; `days` and `target` are what
+    an early termination leaves of both. `place` is its place among the commitments that are drawn down.
+    """
 
     commitment: Commitment
     days: Period
     target: int
     amendment: int
+    agreed: Period
+    agreed_target: int
+    place: tuple[int, int]
 
+    @property
+    def ended_early(self) -> bool:
+        return self.days.end < self.agreed.end
 
-@dataclass(frozen=True, slots=True)
-class CommitmentProgress:
-    """How far a running commitment has come.
-
-    Quantities are in `unit`: "images", or the invoice currency. `forecast` carries the pace so far on in a straight
-    line, by days, to the end of the period; `expected_shortfall` is what would then be missing.
-    """
-
-    name: str
-    kind: str
-    unit: str
-    period: Period
-    target: Decimal
-    counted: Decimal
-    remaining: Decimal
-    fraction_done: Fraction
-    forecast: Decimal
-    expected_shortfall: Decimal
+    def goes_on_as(self, later: "Promise") -> bool:
+        """Whether `later` is the next period of the same promise: only then can anything roll over to it."""
+        one, other = self.commitment, later.commitment
+        return (one.kind, one.prepaid, self.days.end) == (other.kind, other.prepaid, later.days.start)
 
 
 def promises(terms: Terms, amendment: int, term: Period, ended_on: date | None) -> Iterator[Promise]:
     """Every period of every commitment in some terms, as if they were in force throughout."""
-    for commitment in terms.commitments:
+    last = len(terms.commitments)
+    for position, commitment in enumerate(terms.commitments):
         window = _window(commitment, term)
         if window is None:
             continue
+        whole_target = _target(commitment, Fraction(1), terms.currency)
+        place = commitment.order or last + 10**9, position  # those without an order come after those with one
         for whole in _periods(commitment.period, window):
             agreed = whole.overlap(window)
             if agreed is None or (ended_on is not None and agreed.start >= ended_on):
                 continue
             ran = agreed if ended_on is None or ended_on >= agreed.end else Period(agreed.start, ended_on)
-            share = Fraction(agreed.days if terms.early_termination == "full" else ran.days, whole.days)
-            yield Promise(commitment, ran, _target(commitment, share, terms.currency), amendment)
+            agreed_target = whole_target
+            if agreed != whole:
+                agreed_target = _target(commitment, Fraction(agreed.days, whole.days), terms.currency)
+            target = agreed_target
+            if ran != agreed and terms.early_termination == "prorated":
+                target = _target(commitment, Fraction(ran.days, whole.days), terms.currency)
+            yield Promise(commitment, ran, target, amendment, agreed, agreed_target, place)
+
+
+def chains(found: Iterable[Promise]) -> list[list[Promise]]:
+    """The promises of each commitment in the order of their days; commitments by the place of their last period."""
+    by_name: dict[str, list[Promise]] = {}
+    for promise in found:
+        by_name.setdefault(promise.commitment.name, []).append(promise)
+    return sorted(by_name.values(), key=lambda chain: (chain[-1].place, chain[-1].commitment.name))
+
+
+def instalment_days(promise: Promise) -> tuple[Period, ...]:
+    """The agreed days of a prepaid promise, cut at the days on which its parts fall due."""
+    every = promise.commitment.instalments
+    if every is None:
+        return (promise.agreed,)
+    first, end, parts = promise.agreed.start, promise.agreed.end, []
+    start, n = first, 0
+    while start < end:
+        n += _MONTHS[every]
+        until = min(months_later(first, n), end)
+        parts.append(Period(start, until))
+        start = until
+    return tuple(parts)
+
+
+def months_later(day: date, months: int) -> date:
+    """The same day of a later month, or that month's last day: one month after 31 January is 28 February."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _window(commitment: Commitment, term: Period) -> Period | None:
@@ -86,35 +118,6 @@ def _periods(period: str, window: Period) -> Iterator[Period]:
         start, n = window.start, 0
         while start < window.end:
             n += _MONTHS[period]
-            end = _months_later(window.start, n)
+            end = months_later(window.start, n)
             yield Period(start, end)
             start = end
-
-
-def _months_later(day: date, months: int) -> date:
-    """The same day of a later month, or that month's last day: one month after 31 January is 28 February."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
-
-
-def progress_of(promise: Promise, counted: int, as_of: date, currency: str) -> CommitmentProgress:
-    """The progress of a promise of which `counted` (images or minor units) has come in on days before `as_of`."""
-    images = promise.commitment.kind == "images"
-    elapsed = (min(as_of, promise.days.end) - promise.days.start).days
-    forecast = round_half_up(Fraction(counted * promise.days.days, elapsed))
-
-    def shown(quantity: int) -> Decimal:
-        return Decimal(quantity) if images else Money(currency, quantity).amount
-
-    return CommitmentProgress(
-        name=promise.commitment.name,
-        kind=promise.commitment.kind,
-        unit="images" if images else currency,
-        period=promise.days,
-        target=shown(promise.target),
-        counted=shown(counted),
-        remaining=shown(max(0, promise.target - counted)),
-        fraction_done=Fraction(counted, promise.target) if promise.target else Fraction(1),
-        forecast=shown(forecast),
-        expected_shortfall=shown(max(0, promise.target - forecast)),
-    )

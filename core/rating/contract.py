@@ -5,6 +5,7 @@ conversion rate, the commitment periods. Counts are added up per cell once; pric
 commitments are then unions of cells.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,15 +15,16 @@ from itertools import pairwise
 from core.agreements.terms import Fee, Terms
 from core.errors import InvalidInput
 from core.period import Period
-from core.rating.commitment import Promise, promises
+from core.rating.commitment import Promise, chains, promises
 
 LAST_YEAR = 2999  # further on the calendar itself ends before a yearly commitment might
 Counts = Mapping[tuple[str, date], int]
+Tally = dict[str, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Days over which nothing changes. `fenced`: a commitment in money begins here, so no line may cross its start."""
+    """Days over which nothing changes. `fenced`: a commitment that counts lines begins here, so none may cross."""
 
     index: int
     days: Period
@@ -105,13 +107,13 @@ class Contract:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The days in force, cut wherever anything changes."""
-        money = {
+        fences = {
             bound
             for promise in self.promises
-            if promise.commitment.kind == "money"
+            if promise.commitment.counts_lines
             for bound in (promise.days.start, promise.days.end)
         }
-        cuts = money | {bound for promise in self.promises for bound in (promise.days.start, promise.days.end)}
+        cuts = fences | {bound for promise in self.promises for bound in (promise.days.start, promise.days.end)}
         cuts |= {month.start for month in self.in_force.months()}
         cuts |= {days.start for days, _ in self.amendments}
         cuts |= {
@@ -130,7 +132,7 @@ class Contract:
                 days, number = next(runs)
             terms = self.versions[number][1]
             began = sum(1 for c in terms.conversions if c.effective_on is None or c.effective_on <= start)
-            cells.append(Cell(len(cells), Period(start, end), number, terms, began - 1, start in money))
+            cells.append(Cell(len(cells), Period(start, end), number, terms, began - 1, start in fences))
         return tuple(cells)
 
     @cached_property
@@ -142,30 +144,40 @@ class Contract:
         return tuple((Period(cells[0].days.start, cells[-1].days.end), tuple(cells)) for cells in by_month.values())
 
     @cached_property
-    def _cell_of_day(self) -> list[int]:
-        return [cell.index for cell in self.cells for _ in range(cell.days.days)]
+    def _cell_starts(self) -> list[date]:
+        return [cell.days.start for cell in self.cells]
 
-    def tally(self, counts: Counts, before: date) -> dict[str, list[int]]:
+    def tally(self, counts: Counts, before: date) -> Tally:
         """Images per model and cell, of days in force before `before`. Other days are nobody's concern here."""
-        cell_of_day, size = self._cell_of_day, len(self.cells)
-        first = self.in_force.start.toordinal()
-        last = min(before, self.in_force.end).toordinal()
-        tally: dict[str, list[int]] = {}
-        for (model, day), images in counts.items():
-            ordinal = day.toordinal()
-            if first <= ordinal < last:
-                row = tally.get(model)
-                if row is None:
-                    row = tally[model] = [0] * size
-                row[cell_of_day[ordinal - first]] += images
+        size, last = len(self.cells), min(before, self.in_force.end)
+        index_of = {
+            day: cell.index
+            for cell in self.cells
+            if cell.days.start < last
+            for day in cell.days.each_day()
+            if day < last
+        }
+        tally: Tally = {}
+        index_on, last_model, row = index_of.get, None, [0]
+        for (model, day), images in counts.items():  # counts come model by model, so the row is seldom another
+            index = index_on(day)
+            if index is None:
+                continue
+            if model != last_model:
+                row, last_model = tally.setdefault(model, [0] * size), model
+            row[index] += images
         return tally
 
     def cells_of(self, days: Period) -> tuple[Cell, ...]:
         """The cells of a period that begins and ends between cells, such as a promise."""
-        offset = self.in_force.start.toordinal()
-        first = self._cell_of_day[days.start.toordinal() - offset]
-        last = self._cell_of_day[days.end.toordinal() - offset - 1]
+        first = bisect_right(self._cell_starts, days.start) - 1
+        last = bisect_left(self._cell_starts, days.end) - 1
         return self.cells[first : last + 1]
+
+    @cached_property
+    def chains(self) -> tuple[tuple[Promise, ...], ...]:
+        """The promises of each commitment in time; commitments in the order in which they are drawn down."""
+        return tuple(tuple(chain) for chain in chains(self.promises))
 
     def fees_of_subjects(self, amendment: int) -> tuple[tuple[str, Fee, tuple[str, ...]], ...]:
         """What is billed as one under an amendment: each model of a fee, or its group, with the models counted."""

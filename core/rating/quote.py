@@ -1,43 +1,41 @@
 """What-if: what a number of images would cost under some offers, by the same rating that makes invoices.
 
-An offer is an agreement that need not be signed, or settled, yet. A quote on a volume spreads the images over the days
-of a horizon and rates them; a quote on recorded usage rates that, so with the agreement's own terms it says exactly
-what was billed.
+A quote on a volume spreads the images over the days of a horizon and rates them; a forecast says how many each month
+brings; a quote on recorded usage rates that, so with the agreement's own terms it says exactly what was billed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
-from math import lcm
-from typing import Any
 
-from core.agreements.reading import Section, day, flag, many, refuse, slug, text, unit_code
-from core.agreements.terms import Fee, Terms, Tier, parse_terms
 from core.errors import InvalidInput
-from core.money import Money, exponent, plain
+from core.money import Money
 from core.period import Period
-from core.rating.line import days_said
-from core.rating.rate import Contract, Counts, RatedLine, caps, owed
+from core.rating.contract import Contract, Counts
+from core.rating.forecast import Forecast
+from core.rating.line import COUNTED, LineKey, days_said
+from core.rating.offers import Offer, at_rate, offers_of
+from core.rating.rate import RatedLine, caps, owed
+from core.rating.spread import Spread, spread
 
+__all__ = [
+    "HORIZONS",
+    "Offer",
+    "Quote",
+    "QuoteLine",
+    "QuoteMonth",
+    "falls_in",
+    "horizon_name",
+    "offers_of",
+    "quote",
+    "quote_forecast",
+    "quote_usage",
+    "spread",
+]
 HORIZONS = ("month", "term")
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An agreement to be tried out: who would be paid, and the contract as it would be signed."""
-
-    name: str
-    recipient: str
-    term: Period
-    versions: tuple[tuple[date, Terms], ...]
-
-    @property
-    def contract(self) -> Contract:
-        """The contract, if it is complete; raises `InvalidInput` for a price that is not settled."""
-        return Contract(self.term, self.versions)
+Rated = list[tuple[Offer, RatedLine]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,21 @@ class QuoteLine:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteMonth:
+    """A month of the horizon: the images put into it, and the lines of every service period that ends in it."""
+
+    month: str
+    images: int
+    amount: Money
+    shortfall: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """The answer. `effective_rate` is currency per image; `effective_unit_rate` is in `unit` where there is just one.
 
-    `notes` are sentences: what was assumed, and what the reader should know before relying on the figure.
+    `shortfall` is the part of the total that is owed for missing images or money. `notes` are sentences: what was
+    assumed, and what the reader should know before relying on the figure.
     """
 
     currency: str
@@ -71,41 +80,8 @@ class Quote:
     effective_unit_rate: Fraction | None
     lines: tuple[QuoteLine, ...]
     notes: tuple[str, ...]
-
-
-def offers_of(document: Mapping[str, Any]) -> tuple[Offer, ...]:
-    """The agreements of a scenario file, as offers. Other sections are left to `perimage apply`.
-
-    Raises `InvalidInput` naming the place, such as `agreements[0].terms.fees[1].schedule.rate`.
-    """
-    if not isinstance(document, Mapping) or not isinstance(document.get("agreements"), list):
-        refuse("agreements", "this is missing: a scenario needs a list of agreements")
-    credits_ = many(_unit)(document.get("units") or (), "units")
-
-    def offer(value: object, path: str) -> Offer:
-        part = Section(value, path)
-        name = part.required("slug", slug)
-        part.optional("name", text, "")
-        part.optional("draft", flag, False)
-        account = Section(part.required("account", lambda found, _: found), part.at("account"))
-        recipient = account.required("licensor", slug)
-        start, end = part.required("starts_on", day), part.required("ends_on", day)
-        if start >= end:
-            refuse(f"{path}.ends_on", "this must come after starts_on; it is the first day no longer covered")
-        versions = (
-            (start, part.required("terms", _terms)),
-            *part.optional("amendments", many(_amendment), ()),
-        )
-        part.done()
-        for _, terms in versions:
-            if len(terms.unit) != 3 and terms.unit not in credits_:
-                refuse(f"{path}.terms.unit", f"{terms.unit} is not a currency: declare it under `units`")
-        return Offer(name, recipient, Period(start, end), versions)
-
-    found = many(offer)(document["agreements"], "agreements")
-    if not found:
-        refuse("agreements", "a scenario needs at least one agreement")
-    return found
+    shortfall: Money
+    months: tuple[QuoteMonth, ...] = ()
 
 
 def quote(offers: Sequence[Offer], images: int, *, rate: Decimal | None = None, over: str | None = None) -> Quote:
@@ -115,114 +91,131 @@ def quote(offers: Sequence[Offer], images: int, *, rate: Decimal | None = None, 
     term when a commitment runs longer than a month, else a month. `rate` replaces the one flat rate of the offers.
     Raises `InvalidInput`: several currencies, an unsettled price, a rate that could mean several fees.
     """
-    notes: list[str] = []
-    if rate is not None:
-        offers = _at_rate(offers, rate, notes)
-    if len({terms.currency for offer in offers for _, terms in offer.versions}) > 1:
-        raise InvalidInput(
-            "several_currencies", "these agreements are invoiced in different currencies: quote one each"
-        )
-    long = any(c.period != "month" for offer in offers for _, terms in offer.versions for c in terms.commitments)
-    horizon_name = over or ("term" if long else "month")
-    if horizon_name not in HORIZONS:
-        raise InvalidInput("unknown_horizon", f"a quote is over a month or over the term, not {over!r}")
+    offers, notes = _prepared(offers, rate)
+    name = horizon_name(offers, over)
     if len(offers) > 1:
         notes.append(f"Each of the {len(offers)} agreements is asked for the same {images:,} images.")
-    rated: list[tuple[Offer, RatedLine]] = []
+    rated: Rated = []
     for offer in offers:
         contract = offer.contract
-        horizon = contract.in_force if horizon_name == "term" else _first_month(contract)
-        counts = spread(contract, images, horizon)
-        lines = owed(contract, counts, horizon.end)
-        rated += [(offer, line) for line in lines if line.key.service.start >= horizon.start]
-        said = _notes(contract, counts, horizon, images)
-        notes += [f"{offer.name}: {note}" for note in said] if len(offers) > 1 else said
-    return _quote(rated, images, offers[0].contract.currency, notes)
+        horizon = horizon_of(contract, name)
+        counts = Spread(contract, horizon).by_day(images)
+        rated += [(offer, line) for line in lines_in(contract, counts, horizon)]
+        models = len({model for model, _ in counts})
+        over_models = f" and {models} models" if models > 1 else ""
+        said = f"{images:,} images spread evenly over the {horizon.days} days {days_said(horizon)}{over_models}."
+        notes += _whose(offers, offer, [said, *_notes(contract, counts, horizon)])
+    return summed(rated, images, offers[0].terms.currency, notes)
 
 
-def quote_usage(offers: Sequence[Offer], usage: Mapping[str, Counts], until: date) -> Quote:
-    """What recorded usage costs under the offers: `usage` by offer name, every service period that ends by `until`."""
-    rated = [(offer, line) for offer in offers for line in owed(offer.contract, usage.get(offer.name, {}), until)]
-    images = sum(line.image_count for _, line in rated if line.key.kind not in ("base", "shortfall"))
-    if len({offer.contract.currency for offer in offers}) > 1:
-        raise InvalidInput(
-            "several_currencies", "these agreements are invoiced in different currencies: quote one each"
-        )
-    return _quote(rated, images, offers[0].contract.currency, [])
+def quote_forecast(offers: Sequence[Offer], forecast: Forecast, *, rate: Decimal | None = None) -> Quote:
+    """What a forecast would cost from the first day of the term to the end of the forecast's last month.
 
-
-def spread(contract: Contract, images: int, horizon: Period) -> dict[tuple[str, date], int]:
-    """The images, evenly over the fee-bearing models and the days of the horizon, the same way every time.
-
-    Where the volume allows it days get whole blocks of images whose fee is a whole number of minor units, so that a
-    figure for a year is not blurred by twelve roundings.
+    Each month's images are spread evenly over its days. Raises `InvalidInput` as `quote` does, and where the forecast
+    goes on after the term.
     """
-    terms = contract.versions[0][1]
-    priced = [model for fee in terms.fees if fee.schedule.kind != "zero" for model in fee.models]
-    models, months = priced or list(terms.models), sum(1 for _ in horizon.months())
-    counts: dict[tuple[str, date], int] = {}
-    for n, model in enumerate(models):
-        share = images * (n + 1) // len(models) - images * n // len(models)
-        block, placed = _block(terms, share, months), 0
-        for d, day_ in enumerate(horizon.each_day(), start=1):
-            reached = share if d == horizon.days else share * d // horizon.days // block * block
-            counts[model, day_] = reached - placed
-            placed = reached
-    return {at: count for at, count in counts.items() if count}
+    offers, notes = _prepared(offers, rate)
+    if len(offers) > 1:
+        notes.append(f"Each of the {len(offers)} agreements is asked for the same images.")
+    rated: Rated = []
+    images_by_month: dict[str, int] = {}
+    for offer in offers:
+        contract = offer.contract
+        services = [service for service, _ in contract.months]
+        months = forecast.images_of(services)
+        counts: dict[tuple[str, date], int] = {}
+        for service, images in zip(services, months, strict=False):
+            counts |= Spread(contract, service).by_day(images)
+            images_by_month.setdefault(Period.month_of(service.start).name, images)
+        horizon = Period(services[0].start, services[len(months) - 1].end)
+        rated += [(offer, line) for line in lines_in(contract, counts, horizon)]
+        said = f"{sum(months):,} images in {len(months)} months, {days_said(horizon)}; each month's evenly by its days."
+        notes += _whose(offers, offer, [said, *_notes(contract, counts, horizon)])
+    return summed(rated, sum(images_by_month.values()), offers[0].terms.currency, notes, images_by_month)
 
 
-def _block(terms: Terms, images: int, months: int) -> int:
-    """The fewest images whose fee is a whole number of minor units at every rate; 1 when that is too coarse a grain."""
-    worth = Fraction(terms.conversions[0].rate) if terms.conversions else Fraction(1)
-    minor = worth * 10 ** exponent(terms.currency)
-    rates = [tier.rate for fee in terms.fees if fee.schedule.kind != "package" for tier in fee.schedule.tiers]
-    block = reduce(lcm, ((Fraction(rate) * minor).denominator for rate in rates), 1)
-    return block if block * months <= images else 1
+def quote_usage(
+    offers: Sequence[Offer], usage: Mapping[str, Counts], until: date, *, since: date | None = None
+) -> Quote:
+    """What recorded usage costs under the offers: `usage` by offer name, everything that is due by `until`.
+
+    With `since`, only what falls in the days between; what was counted before still moves tiers and commitments.
+    """
+    demand_one_currency(offers)
+    rated = [
+        (offer, line)
+        for offer in offers
+        for line in owed(offer.contract, usage.get(offer.name, {}), until)
+        if since is None or falls_in(line.key, Period(since, until))
+    ]
+    images = sum(line.image_count for _, line in rated if line.key.kind in COUNTED)
+    return summed(rated, images, offers[0].terms.currency, [])
 
 
-def _first_month(contract: Contract) -> Period:
-    """The first whole calendar month of the contract, or its first service period when it has none."""
+def horizon_name(offers: Sequence[Offer], over: str | None) -> str:
+    """The horizon asked for; else the term when a commitment runs longer than a month, or a month."""
+    demand_one_currency(offers)
+    long = any(c.period != "month" for offer in offers for _, terms in offer.versions for c in terms.commitments)
+    name = over or ("term" if long else "month")
+    if name not in HORIZONS:
+        raise InvalidInput("unknown_horizon", f"a quote is over a month or over the term, not {over!r}")
+    return name
+
+
+def horizon_of(contract: Contract, name: str) -> Period:
+    """The days in force, or the first whole calendar month (the first service period when there is none)."""
+    if name == "term":
+        return contract.in_force
     services = [service for service, _ in contract.months]
     return next((service for service in services if service == Period.month_of(service.start)), services[0])
 
 
-def _at_rate(offers: Sequence[Offer], rate: Decimal, notes: list[str]) -> list[Offer]:
-    """The offers with their one flat rate replaced, and a note on where it lies in its price band."""
-    flat = {(offer.name, fee.name) for offer in offers for _, terms in offer.versions for fee in _flat_fees(terms)}
-    if len(flat) != 1:
-        names = ", ".join(sorted(fee for _, fee in flat)) or "none"
-        raise InvalidInput("rate_ambiguous", f"a rate can replace the price of one flat fee, but here are {names}")
-    unit, band = next(
-        (terms.unit, fee.schedule.band) for offer in offers for _, terms in offer.versions for fee in _flat_fees(terms)
-    )
-    if band:
-        where = "lies in" if band[0] <= rate <= band[1] else "lies outside"
-        notes.append(
-            f"The price of {plain(rate)} {unit} {where} the band of {plain(band[0])} to {plain(band[1])} {unit}."
-        )
-
-    def at_rate(fee: Fee) -> Fee:
-        if fee.schedule.kind != "flat":
-            return fee
-        return replace(fee, schedule=replace(fee.schedule, tiers=(Tier(None, rate),), band=None))
-
+def lines_in(contract: Contract, counts: Counts, horizon: Period) -> list[RatedLine]:
+    """What is owed for service periods inside the horizon."""
     return [
-        replace(
-            offer,
-            versions=tuple(
-                (start, replace(terms, fees=tuple(at_rate(fee) for fee in terms.fees)))
-                for start, terms in offer.versions
-            ),
-        )
-        for offer in offers
+        line
+        for line in owed(contract, counts, horizon.end)
+        if horizon.start <= line.key.service.start and falls_in(line.key, horizon)
     ]
 
 
-def _flat_fees(terms: Terms) -> list[Fee]:
-    return [fee for fee in terms.fees if fee.schedule.kind == "flat"]
+def falls_in(key: LineKey, days: Period) -> bool:
+    """Whether a line is about these days: its service period ends in them, or, paid in advance, begins in them."""
+    if key.kind == "prepayment":
+        return key.service.start in days
+    return days.start < key.service.end <= days.end
 
 
-def _quote(rated: list[tuple[Offer, RatedLine]], images: int, currency: str, notes: list[str]) -> Quote:
+def month_of(key: LineKey) -> str:
+    """The name of the calendar month in which a line falls."""
+    at = key.service.start if key.kind == "prepayment" else key.service.end - timedelta(days=1)
+    return Period.month_of(at).name
+
+
+def demand_one_currency(offers: Sequence[Offer]) -> None:
+    """Refuses offers that could not be added up."""
+    if len({terms.currency for offer in offers for _, terms in offer.versions}) > 1:
+        raise InvalidInput(
+            "several_currencies", "these agreements are invoiced in different currencies: quote one each"
+        )
+
+
+def worth_of(rated: Sequence[RatedLine], currency: str) -> tuple[str | None, Decimal]:
+    """The unit of the lines and what one of it is worth in the currency; (None, 1) when there is no single answer."""
+    rates = {(line.unit, line.conversion_rate) for line in rated if line.unit != currency}
+    if not rates:
+        return currency, Decimal(1)
+    return next(iter(rates)) if len(rates) == 1 else (None, Decimal(1))
+
+
+def summed(
+    rated: Rated,
+    images: int,
+    currency: str,
+    notes: Sequence[str],
+    images_by_month: Mapping[str, int] | None = None,
+) -> Quote:
+    """Lines of the same kind, subject and price added up, with their total and what an image costs in the end."""
     sums: dict[tuple[object, ...], QuoteLine] = {}
     for offer, line in rated:
         key = (offer.name, line.key.kind, line.key.subject, line.unit, line.unit_price)
@@ -240,6 +233,7 @@ def _quote(rated: list[tuple[Offer, RatedLine]], images: int, currency: str, not
             amount=line.money + before.amount if before else line.money,
         )
     total = sum((line.amount for line in sums.values()), start=Money(currency, 0))
+    shortfalls = [line.amount for line in sums.values() if line.kind == "shortfall"]
     exact = sum((line.unit_amount * Fraction(line.conversion_rate) for _, line in rated), start=Fraction(0))
     drift = total - Money.rounded(exact, currency)
     if drift.minor:
@@ -248,8 +242,7 @@ def _quote(rated: list[tuple[Offer, RatedLine]], images: int, currency: str, not
             f"Lines are rounded invoice by invoice, as they would be billed: {drift} against rounding once.",
         ]
     per_image = Fraction(total.amount) / images if images else None
-    rates = {(line.unit, line.conversion_rate) for _, line in rated}
-    unit, worth = next(iter(rates)) if len(rates) == 1 else (None, Decimal(1))
+    unit, worth = worth_of([line for _, line in rated], currency)
     return Quote(
         currency=currency,
         images=images,
@@ -259,15 +252,41 @@ def _quote(rated: list[tuple[Offer, RatedLine]], images: int, currency: str, not
         effective_unit_rate=per_image / Fraction(worth) if unit and per_image is not None else None,
         lines=tuple(sums.values()),
         notes=tuple(notes),
+        shortfall=sum(shortfalls, start=Money(currency, 0)),
+        months=_months(rated, currency, images_by_month or {}),
     )
 
 
-def _notes(contract: Contract, counts: Counts, horizon: Period, images: int) -> list[str]:
-    """What was assumed for one offer, and what its terms say beyond the price."""
+def _months(rated: Rated, currency: str, images_by_month: Mapping[str, int]) -> tuple[QuoteMonth, ...]:
+    """The lines by the month in which their service period ends; months without a line are there with their images."""
+    amounts: dict[str, tuple[Money, Money]] = {name: (Money(currency, 0),) * 2 for name in images_by_month}
+    for _, line in rated:
+        name = month_of(line.key)
+        if name in amounts:
+            total, short = amounts[name]
+            amounts[name] = total + line.money, short + line.money if line.key.kind == "shortfall" else short
+    return tuple(
+        QuoteMonth(name, images_by_month[name], total, short) for name, (total, short) in sorted(amounts.items())
+    )
+
+
+def _prepared(offers: Sequence[Offer], rate: Decimal | None) -> tuple[Sequence[Offer], list[str]]:
+    """The offers at the rate asked for, all in one currency, and what is to be said of it."""
+    note = None
+    if rate is not None:
+        offers, note = at_rate(offers, rate)
+    demand_one_currency(offers)
+    return offers, [note] if note else []
+
+
+def _whose(offers: Sequence[Offer], offer: Offer, notes: Sequence[str]) -> list[str]:
+    return [f"{offer.name}: {note}" for note in notes] if len(offers) > 1 else list(notes)
+
+
+def _notes(contract: Contract, counts: Counts, horizon: Period) -> list[str]:
+    """What the terms of one offer say beyond the price, and what the horizon leaves out."""
     terms = contract.versions[0][1]
-    models = len({model for model, _ in counts})
-    over = f" and {models} models" if models > 1 else ""
-    notes = [f"{images:,} images spread evenly over the {horizon.days} days {days_said(horizon)}{over}."]
+    notes = []
     if horizon != contract.in_force:
         notes += [
             f"The commitment {promise.commitment.name!r} is judged over {days_said(promise.days)}, so a shortfall does "
@@ -283,24 +302,3 @@ def _notes(contract: Contract, counts: Counts, horizon: Period, images: int) -> 
         amount, currency = terms.eligibility.revenue_below
         notes.append(f"Only for licensees with a yearly revenue below {amount:,f} {currency}.")
     return notes
-
-
-def _terms(value: object, path: str) -> Terms:
-    if not isinstance(value, Mapping):
-        refuse(path, "write the terms as a mapping")
-    try:
-        return parse_terms(value)
-    except InvalidInput as error:
-        where = f"{path}.{error.detail.get('path', '')}"
-        raise InvalidInput(error.code, f"{path}.{error.sentence}", path=where) from None
-
-
-def _amendment(value: object, path: str) -> tuple[date, Terms]:
-    part = Section(value, path)
-    found = part.required("effective_on", day), part.required("terms", _terms)
-    part.done()
-    return found
-
-
-def _unit(value: object, path: str) -> str:
-    return Section(value, path).required("code", unit_code)

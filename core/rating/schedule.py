@@ -12,6 +12,7 @@ from typing import Any
 from core.agreements.clauses import Schedule
 from core.errors import InvalidInput
 from core.money import plain
+from core.rating.line import rate_digits, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def price_run(schedule: Schedule, first: int, last: int, month_total: int) -> Pr
 
 
 def _at_one_price(rate: Decimal, images: int, **noted: int | None) -> Priced:
-    exact = images * Fraction(rate)
+    exact = times(images, rate)
     return Priced(exact, rate, (_priced(images, rate, exact) | noted,))
 
 
@@ -61,7 +62,7 @@ def _graduated(schedule: Schedule, first: int, last: int) -> Priced:
         low = high
         if images <= 0:
             continue
-        exact = images * Fraction(tier.rate)
+        exact = times(images, tier.rate)
         total += exact
         rates.add(tier.rate)
         workings.append(_priced(images, tier.rate, exact) | {"tier_up_to": tier.up_to})
@@ -71,10 +72,10 @@ def _graduated(schedule: Schedule, first: int, last: int) -> Priced:
 def _packages(schedule: Schedule, first: int, last: int) -> Priced:
     begun = -(-last // schedule.size) - -(-first // schedule.size)
     price = schedule.tiers[0].rate
-    exact = begun * Fraction(price)
+    exact = times(begun, price)
     working = _priced(last - first, price, exact) | {"packages": begun, "package_size": schedule.size}
     return Priced(exact, None, (working,))
 
 
 def _priced(images: int, price: Decimal, exact: Fraction) -> dict[str, Any]:
-    return {"step": "price", "images": images, "price": plain(price), "amount": plain(exact)}
+    return {"step": "price", "images": images, "price": rate_digits(price), "amount": plain(exact)}

@@ -8,7 +8,7 @@ in a circle. Whatever the way, the database's key decides, and a report is judge
 Nothing here is answered before COMMIT has returned.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,7 @@ from core.errors import Conflict, PerimageError, Unavailable
 from core.kill_points import kill_point
 from core.usage.packing import COLUMNS, copy_body
 from core.usage.receipt import Counts, Receipt, Run, Verdict, judge
-from core.usage.report import Content, Report, micros
+from core.usage.report import Content, Refusal, Report, micros
 
 ATTEMPTS = 8
 PIECE = 500  # events that are tried together when a group is written with care
@@ -56,7 +56,7 @@ ON CONFLICT DO NOTHING
 MAKE_STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS usage_staging (
     licensee_id bigint, event_id text COLLATE "C", model text, image_count int, occurred_at timestamptz,
-    adapters text[], plan text, report_no bigint
+    adapters text[], plan text, output text, report_no bigint
 ) ON COMMIT DELETE ROWS
 """
 ADD_STAGED = f"""
@@ -64,15 +64,28 @@ INSERT INTO usage_events ({COLUMNS}) SELECT {COLUMNS} FROM usage_staging
 ORDER BY licensee_id, event_id, report_no ON CONFLICT DO NOTHING
 """  # noqa: S608 - our own words
 KNOWN_BEFORE = """
-SELECT staged.report_no, event.event_id, event.model, event.image_count, event.occurred_at, event.adapters, event.plan
+SELECT staged.report_no, event.event_id, event.model, event.image_count, event.occurred_at, event.adapters, event.plan,
+       event.output
 FROM usage_staging AS staged JOIN usage_events AS event USING (licensee_id, event_id)
 WHERE event.report_no <> staged.report_no
+"""
+# The same of events that a full cap keeps out: one that was taken before is a duplicate, not refused.
+CAPPED_BEFORE = """
+SELECT capped.report_no, event.event_id, event.model, event.image_count, event.occurred_at, event.adapters,
+       event.plan, event.output
+FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS capped (report_no, licensee_id, event_id)
+JOIN usage_events AS event USING (licensee_id, event_id)
+WHERE event.report_no <> capped.report_no
 """
 
 
 @dataclass(slots=True)
 class Submission:
-    """A report on its way into the database: who sent it, what it says, and its rows packed for COPY."""
+    """A report on its way into the database: who sent it, what it says, and its rows packed for COPY.
+
+    `holds` and `capped` say by place why events are held, or kept out by a cap that is reached; the latter are not
+    among the rows.
+    """
 
     licensee_id: int
     key_id: int
@@ -81,6 +94,7 @@ class Submission:
     report_no: int  # from the sequence usage_report_numbers
     rows: bytes
     holds: Mapping[int, str] = field(default_factory=dict)
+    capped: Mapping[int, Refusal] = field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[int, str]:
@@ -162,7 +176,11 @@ class Intake:
             fresh = [submission for submission, known in zip(group, answers, strict=True) if known is None]
             if fresh:
                 before = way(fresh)
-                verdicts = [judge(each.report, each.holds, before.get(each.report_no, {})) for each in fresh]
+                if any(each.capped for each in fresh):
+                    self._add_capped_before(fresh, before)
+                verdicts = [
+                    judge(each.report, each.holds, before.get(each.report_no, {}), each.capped) for each in fresh
+                ]
                 self._add_reports(fresh, verdicts)
                 kill_point("after_insert_before_commit")
             self.connection.commit()
@@ -219,10 +237,20 @@ class Intake:
         self._copy("usage_staging", fresh)
         self.connection.execute(ADD_STAGED)
         before: _Stored = {}
-        for number, event_id, model, image_count, occurred_at, adapters, plan in self.connection.execute(KNOWN_BEFORE):
-            said = (model, image_count, micros(occurred_at), tuple(adapters), plan)
-            before.setdefault(number, {})[event_id] = said
+        self._remember(self.connection.execute(KNOWN_BEFORE), before)
         return before
+
+    def _add_capped_before(self, fresh: Sequence[Submission], before: _Stored) -> None:
+        """Adds what was said before of events that a cap keeps out."""
+        asked = [(each.report_no, each.licensee_id, each.report.ids[place]) for each in fresh for place in each.capped]
+        columns = [list(column) for column in zip(*asked, strict=True)]
+        self._remember(self.connection.execute(CAPPED_BEFORE, columns), before)
+
+    @staticmethod
+    def _remember(rows: Iterable[tuple[Any, ...]], before: _Stored) -> None:
+        for number, event_id, model, image_count, occurred_at, adapters, plan, output in rows:
+            said = (model, image_count, micros(occurred_at), tuple(adapters), plan, output)
+            before.setdefault(number, {})[event_id] = said
 
     def _add_reports(self, fresh: Sequence[Submission], verdicts: Sequence[Verdict]) -> None:
         rows = [_report_row(submission, verdict) for submission, verdict in zip(fresh, verdicts, strict=True)]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from core.usage.report import Content, Report, content
+from core.usage.report import Content, Refusal, Report, content
 
 STATUSES = ("accepted", "duplicate", "held", "conflict", "rejected")
 HOLDS = {
@@ -20,17 +20,20 @@ HOLDS = {
     "no_account": "there is no account with the model's licensor yet; the event is kept",
     "no_agreement": "no signed agreement covers the model on that day yet; the event is kept",
 }
-_PARTS = ("model", "image_count", "occurred_at", "adapters", "plan")
+CAPPED = "hard_cap_reached"
+_PARTS = ("model", "image_count", "occurred_at", "adapters", "plan", "output")
+_Fate = tuple[str, str | UnsetType, str | UnsetType]
 
 
 class Run(msgspec.Struct, omit_defaults=True, frozen=True):
-    """Neighbouring events of a report with the same result."""
+    """Neighbouring events of a report with the same result. `image_count` is kept of images that a cap kept out."""
 
     first: int
     status: str
     code: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
     count: int = 1
+    image_count: int = 0
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -78,19 +81,29 @@ class Answer(msgspec.Struct):
     results: list[Result]
 
 
-def judge(report: Report, holds: Mapping[int, str], stored: Mapping[str, Content]) -> Verdict:
+def judge(
+    report: Report,
+    holds: Mapping[int, str],
+    stored: Mapping[str, Content],
+    capped: Mapping[int, Refusal] | None = None,
+) -> Verdict:
     """What becomes of each event, given what is stored of its id already (by another report) and why some are held.
 
     Events are taken in order: of one id twice in a report the first counts, and the second is compared with it.
-    `holds` is by place.
+    `holds` and `capped` are by place. An event that was taken before its cap was reached is a duplicate ever after.
     """
-    if report.distinct and not (stored or holds or report.refusals):
+    if report.distinct and not (stored or holds or capped or report.refusals):
         return Verdict(Counts(accepted=len(report.events)), sum([event.image_count for event in report.events]))
     known = dict(stored)
-    results: dict[int, tuple[str, str | UnsetType, str | UnsetType]] = {}
+    results: dict[int, _Fate] = {}
+    kept_out: dict[int, int] = {}
     image_count = 0
     for place, event, instant in zip(report.places, report.events, report.instants, strict=True):
         said = content(event, instant)
+        if capped and place in capped and event.event_id not in known:
+            results[place] = ("rejected", capped[place].code, capped[place].message)
+            kept_out[place] = event.image_count
+            continue
         before = known.setdefault(event.event_id, said)
         if before is not said:
             results[place] = ("duplicate", UNSET, UNSET) if before == said else ("conflict", *_difference(before, said))
@@ -100,7 +113,7 @@ def judge(report: Report, holds: Mapping[int, str], stored: Mapping[str, Content
             results[place] = ("held", hold, HOLDS[hold])
     for place, refusal in report.refusals.items():
         results[place] = ("rejected", refusal.code, refusal.message)
-    runs = _runs(results)
+    runs = _runs(results, kept_out)
     tally = {status: sum(run.count for run in runs if run.status == status) for status in STATUSES}
     tally["accepted"] = len(report.ids) - len(results)
     return Verdict(Counts(**tally), image_count, runs)
@@ -112,19 +125,31 @@ def _difference(before: Content, said: Content) -> tuple[str, str]:
     return "event_id_reused", f"this event_id was reported before with another {' and '.join(parts)}; the first stands"
 
 
-def _runs(results: Mapping[int, tuple[str, str | UnsetType, str | UnsetType]]) -> list[Run]:
+def _runs(results: Mapping[int, _Fate], kept_out: Mapping[int, int]) -> list[Run]:
     runs: list[Run] = []
     first, count, last = 0, 0, None
+
+    def end() -> None:
+        if last:
+            images = sum(kept_out.get(place, 0) for place in range(first, first + count))
+            runs.append(Run(first, *last, count=count, image_count=images))
+
     for place in sorted(results):
         if count and place == first + count and results[place] == last:
             count += 1
             continue
-        if last:
-            runs.append(Run(first, *last, count=count))
+        end()
         first, count, last = place, 1, results[place]
-    if last:
-        runs.append(Run(first, *last, count=count))
+    end()
     return runs
+
+
+def images_kept_out(report: Report, receipt: Receipt) -> int:
+    """The images of a report of which a reached cap kept out every event; 0 for every other report."""
+    runs = receipt.verdict.runs
+    if sum(run.count for run in runs) < len(report.ids) or any(run.code != CAPPED for run in runs):
+        return 0
+    return sum(run.image_count for run in runs)
 
 
 def answer(report: Report, receipt: Receipt) -> Answer:

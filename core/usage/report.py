@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -29,6 +29,10 @@ MAX_IMAGE_COUNT = 1_000_000_000
 MAX_SEQUENCE = 2**63 - 1
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+# What was made. Agreements say which of these count as images.
+Output = Literal["image", "preview", "upscale", "rejected", "video_frame"]
+OUTPUTS: tuple[str, ...] = get_args(Output)
+IMAGE: Output = "image"
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
 MICROSECOND = timedelta(microseconds=1)
 # The earliest place on earth begins its day this long before UTC does.
@@ -46,6 +50,7 @@ class Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     occurred_at: Annotated[datetime, Meta(tz=True)]
     adapters: Annotated[tuple[Name, ...], Meta(max_length=MAX_ADAPTERS)] | UnsetType = UNSET
     plan: Name | UnsetType = UNSET
+    output: Output | UnsetType = UNSET
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -90,6 +95,7 @@ _RULES = {
     "occurred_at": "occurred_at must be an RFC 3339 time with its zone, such as 2026-10-31T23:59:59Z",
     "adapters": f"adapters must be a list of at most {MAX_ADAPTERS} names, or be left out; each {_A_NAME}",
     "plan": f"plan {_A_NAME}, or be left out",
+    "output": f"output must be one of {', '.join(OUTPUTS)}, or be left out, which means {IMAGE}",
 }
 _PLACE = re.compile(r" - at `\$\.(\w+)[^`]*`\Z")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -97,9 +103,8 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(\w{1,64})`")
 
 T = TypeVar("T")
 Adapters = tuple[str, ...]
-Content = tuple[
-    str, int, int, Adapters, str
-]  # model, image count, microseconds, adapters, plan: what makes events equal
+# model, image count, microseconds, adapters, plan, output: what makes events equal
+Content = tuple[str, int, int, Adapters, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +175,12 @@ def canonical(adapters: Iterable[str] | UnsetType) -> Adapters:
 def content(event: Event, instant: int) -> Content:
     """What an event says, apart from its id: two events of one id are the same fact if this is equal."""
     plan = "" if event.plan is UNSET else event.plan
-    return event.model, event.image_count, instant, canonical(event.adapters), plan
+    return event.model, event.image_count, instant, canonical(event.adapters), plan, output_of(event)
+
+
+def output_of(event: Event) -> str:
+    """What was made; images where nothing is said."""
+    return IMAGE if event.output is UNSET else event.output
 
 
 def is_clean(text: str) -> bool:
@@ -198,7 +208,7 @@ def _read_whole(body: bytes, window: Window) -> Report | None:
         return None
     strings = 7 * len(events) + _envelope_strings(parsed)
     strings += sum([1 + len(event.adapters) for event in events if event.adapters is not UNSET])
-    strings += 2 * sum([event.plan is not UNSET for event in events])
+    strings += 2 * sum([(event.plan is not UNSET) + (event.output is not UNSET) for event in events])
     if _quotes(body) != 2 * strings:
         return None
     ids = [event.event_id for event in events]
@@ -267,10 +277,11 @@ def _read_event(raw: bytes) -> Event | Refusal:
     try:
         event = _EVENT.decode(raw)
     except msgspec.ValidationError as error:
-        return _explain(error, "event", "event_id, model, image_count, occurred_at, adapters and plan")
+        return _explain(error, "event", "event_id, model, image_count, occurred_at, adapters, plan and output")
     except _UNREADABLE:
         return Refusal("invalid_event", "the event is not an object of plain fields")
-    strings = 7 + (0 if event.plan is UNSET else 2) + (0 if event.adapters is UNSET else 1 + len(event.adapters))
+    strings = 7 + 2 * (event.plan is not UNSET) + 2 * (event.output is not UNSET)
+    strings += 0 if event.adapters is UNSET else 1 + len(event.adapters)
     if _quotes(raw) != 2 * strings:
         return Refusal("duplicate_field", "a field of the event is given twice")
     for name, text in _texts(event):

@@ -11,41 +11,19 @@ What cannot be resolved yet (an unknown name, a licensor with whom the licensee 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, exists, func, insert, or_, select, text, update
+from sqlalchemy.orm import Session, aliased
 
 from core.errors import Unavailable
 from core.kill_points import kill_point
-from core.registry.lineage import Lineage
-from core.registry.queries import lineage as load_lineage
-from core.registry.tables import Account
+from core.usage.recount import COUNT_NEW, move
+from core.usage.resolve import Resolver, guesses_of, stored
 from core.usage.tables import DailyCount, Resolution, RollupWatermark
 
 STEP = 500_000  # events; keeps one roll-up well under the statement time-out
 
-_COUNT = """
-INSERT INTO daily_counts (licensee_id, model_id, day, via_model_id, plan, image_count, event_count)
-SELECT e.licensee_id, owing.model_id, (e.occurred_at AT TIME ZONE a.zone)::date, r.via_model_id, e.plan,
-       sum(e.image_count), count(*)
-FROM usage_events e
-JOIN resolutions r ON r.licensee_id = e.licensee_id AND r.model = e.model AND r.adapters = e.adapters
-CROSS JOIN LATERAL unnest({models}) AS owing (model_id)
-JOIN models m ON m.id = owing.model_id
-JOIN accounts a ON a.licensee_id = e.licensee_id AND a.licensor_id = m.licensor_id
-WHERE e.xid >= CAST(:since AS xid8) AND e.xid < CAST(:until AS xid8) {only}
-GROUP BY 1, 2, 3, 4, 5
-ON CONFLICT (licensee_id, model_id, day, via_model_id, plan) DO UPDATE
-SET image_count = daily_counts.image_count + excluded.image_count,
-    event_count = daily_counts.event_count + excluded.event_count
-"""
-COUNT_NEW = text(_COUNT.format(models="r.model_ids", only=""))
-COUNT_RESOLVED = text(
-    _COUNT.format(
-        models="CAST(:added AS bigint[])",
-        only="AND e.licensee_id = :licensee_id AND e.model = :model AND e.adapters = CAST(:adapters AS text[])",
-    )
-)
 # Where a step ends when more than a step's events wait: at the transaction that wrote the first one beyond.
 STEP_END = text("""
 SELECT GREATEST(xid::text::bigint, CAST(:since AS text)::bigint + 1) FROM usage_events
@@ -55,9 +33,14 @@ SNAPSHOT = text("""
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 """)
 NEW_COMBINATIONS = text("""
-SELECT e.licensee_id, e.model, e.adapters, min(e.xid::text::bigint) AS first_xid, count(*) AS event_count
+SELECT e.licensee_id, e.model, e.adapters, min(e.xid::text::bigint) AS first_xid, count(*) AS event_count,
+       sum(e.image_count)::bigint AS image_count
 FROM usage_events e WHERE e.xid >= CAST(:since AS xid8) AND e.xid < CAST(:until AS xid8)
 GROUP BY 1, 2, 3
+""")
+ADD_TO_REVIEW = text("""
+UPDATE resolutions SET image_count = image_count + :image_count, event_count = event_count + :event_count
+WHERE licensee_id = :licensee_id AND model = :model AND adapters = CAST(:adapters AS text[]) AND until_xid IS NULL
 """)
 
 
@@ -70,38 +53,9 @@ class RolledUp:
     more: bool
 
 
-class Resolver:
-    """Names to counted models for one licensee, as the registry stands now."""
-
-    def __init__(self, lineage: Lineage, accounts: set[tuple[int, int]]) -> None:
-        self.lineage = lineage
-        self.accounts = accounts
-
-    @classmethod
-    def load(cls, session: Session) -> "Resolver":
-        pairs = session.execute(select(Account.licensee_id, Account.licensor_id))
-        return cls(load_lineage(session), {(licensee_id, licensor_id) for licensee_id, licensor_id in pairs})
-
-    def resolve(self, licensee_id: int, model: str, adapters: Sequence[str]) -> tuple[int | None, set[int], list[str]]:
-        """The model that was named, the models to count, and the names that must wait.
-
-        While the named model itself is unknown nothing is counted: we could not say through which model it came.
-        """
-        found = self.lineage.resolve(model, adapters)
-        waiting = list(found.unknown)
-        counted = set()
-        for model_id in found.model_ids if found.via_model_id is not None else ():
-            node = self.lineage.node(model_id)
-            if (licensee_id, node.licensor_id) in self.accounts:
-                counted.add(model_id)
-            else:
-                waiting.append(node.slug)
-        return found.via_model_id, counted, sorted(set(waiting))
-
-
 def roll_up(session: Session, step: int = STEP) -> RolledUp:
     """Counts up to `step` waiting events, and held ones that can be resolved by now."""
-    watermark = _lock_watermark(session)
+    watermark = lock_watermark(session)
     since = watermark.xid
     oldest_running, newest = session.execute(SNAPSHOT).one()
     if since > newest:
@@ -111,12 +65,10 @@ def roll_up(session: Session, step: int = STEP) -> RolledUp:
             "database was restored from a logical dump. Do not bill before the counts are rebuilt on this server.",
         )
     resolver = Resolver.load(session)
-    resolved_late = _resolve_held(session, resolver, since)
+    resolved_late = _resolve_pending(session, resolver, since)
     step_end = session.scalar(STEP_END, {"since": str(since), "step": step})
     until = max(since, min(oldest_running, step_end or oldest_running))
-    event_count = _remember_combinations(session, resolver, since, until)
-    if event_count:
-        session.execute(COUNT_NEW, {"since": str(since), "until": str(until)})
+    event_count = _count(session, resolver, since, until)
     kill_point("mid_rollup")
     watermark.xid, watermark.moved_at = until, func.now()
     session.flush()
@@ -124,65 +76,112 @@ def roll_up(session: Session, step: int = STEP) -> RolledUp:
 
 
 def rebuild(session: Session) -> RolledUp:
-    """Throws the counts away and makes them again from the raw events, in the caller's transaction."""
-    _lock_watermark(session).xid = 0
+    """Throws the counts away and makes them again from the raw events, in the caller's transaction.
+
+    What an AIR was guessed to be is no count but a decision: it stays, with the events for which it was made.
+    """
+    watermark = lock_watermark(session)
+    _, newest = session.execute(SNAPSHOT).one()
+    counted_until = 0 if watermark.xid > newest else watermark.xid  # 0: restored elsewhere, where nothing is counted
     session.execute(delete(DailyCount))
-    session.execute(delete(Resolution))
+    guess = aliased(Resolution)
+    decided = exists().where(
+        guess.licensee_id == Resolution.licensee_id,
+        guess.model == Resolution.model,
+        guess.adapters == Resolution.adapters,
+        or_(func.cardinality(guess.guessed_names) > 0, guess.until_xid.is_not(None)),
+    )
+    session.execute(delete(Resolution).where(~decided), execution_options={"synchronize_session": "fetch"})
+    if not counted_until:
+        session.execute(update(Resolution).values(image_count=0, event_count=0))
+    session.expire_all()
+    if counted_until:
+        _count(session, Resolver.load(session), 0, counted_until, again=True)
+    lock_watermark(session).xid = counted_until
     session.flush()
     return roll_up(session, step=2**62)
 
 
-def _lock_watermark(session: Session) -> RollupWatermark:
+def lock_watermark(session: Session) -> RollupWatermark:
+    """The watermark, kept from others until the transaction ends: whoever changes counts takes turns on it."""
     row = select(RollupWatermark).where(RollupWatermark.name == "usage")
     return session.scalars(row.with_for_update().execution_options(populate_existing=True)).one()
 
 
-def _remember_combinations(session: Session, resolver: Resolver, since: int, until: int) -> int:
-    """Resolves each combination of model and adapters that was not seen before; the number of events in the range."""
+def _count(session: Session, resolver: Resolver, since: int, until: int, *, again: bool = False) -> int:
+    """Counts the events of transactions `[since, until)`; the number of them. `again`: all were counted before."""
     rows = session.execute(NEW_COMBINATIONS, {"since": str(since), "until": str(until)}).all()
-    key = tuple_(Resolution.licensee_id, Resolution.model, Resolution.adapters)
-    licensees = {row.licensee_id for row in rows}
-    known = {
-        (licensee_id, model, tuple(adapters))
-        for licensee_id, model, adapters in session.execute(
-            select(*key.clauses).where(Resolution.licensee_id.in_(licensees))
-        )
-    }
-    fresh = []
-    for row in rows:
-        if (row.licensee_id, row.model, tuple(row.adapters)) in known:
-            continue
-        via, counted, waiting = resolver.resolve(row.licensee_id, row.model, row.adapters)
-        fresh.append(
-            {
-                "licensee_id": row.licensee_id,
-                "model": row.model,
-                "adapters": row.adapters,
-                "model_ids": sorted(counted),
-                "via_model_id": via,
-                "held_names": waiting,
-                "first_xid": row.first_xid,
-            }
-        )
-    if fresh:
-        session.execute(insert(Resolution), fresh)
+    if not rows:
+        return 0
+    if not again:
+        _end_guesses(session, resolver, rows, since)
+    _remember_combinations(session, resolver, rows, totalling=not again)
+    session.execute(COUNT_NEW, {"since": str(since), "until": str(until)})
     return sum(row.event_count for row in rows)
 
 
-def _resolve_held(session: Session, resolver: Resolver, until: int) -> int:
+def _end_guesses(session: Session, resolver: Resolver, rows: Sequence[Any], since: int) -> None:
+    """Ends resolutions by a guess whose name has been registered since: from here on the registry says what it is.
+
+    What was counted by the guess stays as it is until somebody re-resolves it (`core/usage/review.py`).
+    """
+    seen = {(row.licensee_id, row.model, tuple(row.adapters)) for row in rows}
+    open_guesses = select(Resolution).where(
+        Resolution.licensee_id.in_({row.licensee_id for row in rows}),
+        Resolution.until_xid.is_(None),
+        func.cardinality(Resolution.guessed_names) > 0,
+    )
+    for row in session.scalars(open_guesses.execution_options(populate_existing=True)).all():
+        guesses = guesses_of(row)
+        kept = {name: base for name, base in guesses.items() if resolver.lineage.named(name) is None}
+        if len(kept) == len(guesses) or (row.licensee_id, row.model, row.adapters) not in seen:
+            continue
+        outcome = resolver.resolve(row.licensee_id, row.model, row.adapters, kept)
+        before = stored(row)
+        if (outcome.via_model_id, outcome.roles) == (before.via_model_id, before.roles):
+            continue
+        row.until_xid = since
+        session.flush()
+        successor = {"licensee_id": row.licensee_id, "model": row.model, "adapters": row.adapters, "first_xid": since}
+        session.execute(insert(Resolution), [{**successor, **outcome.columns()}])
+
+
+def _remember_combinations(session: Session, resolver: Resolver, rows: Sequence[Any], *, totalling: bool) -> None:
+    """Resolves each combination of model and adapters that was not seen before, and adds up what waits for review."""
+    reviewed = or_(func.cardinality(Resolution.held_names) > 0, func.cardinality(Resolution.guessed_names) > 0)
+    known = {
+        (licensee_id, model, tuple(adapters)): to_review
+        for licensee_id, model, adapters, to_review in session.execute(
+            select(Resolution.licensee_id, Resolution.model, Resolution.adapters, reviewed).where(
+                Resolution.licensee_id.in_({row.licensee_id for row in rows}), Resolution.until_xid.is_(None)
+            )
+        )
+    }
+    fresh, more = [], []
+    for row in rows:
+        combination = row.licensee_id, row.model, tuple(row.adapters)
+        names = dict(zip(("licensee_id", "model", "adapters"), combination, strict=True))
+        to_review = known.get(combination)
+        totals = {"image_count": row.image_count, "event_count": row.event_count}
+        if to_review and totalling:
+            more.append({**names, "adapters": list(row.adapters), **totals})
+        elif to_review is None:
+            outcome = resolver.resolve(*combination)
+            counted = totals if outcome.held_names or outcome.guessed else {"image_count": 0, "event_count": 0}
+            fresh.append({**names, "first_xid": row.first_xid, **outcome.columns(), **counted})
+    if fresh:
+        session.execute(insert(Resolution), fresh)
+    if more:
+        session.execute(ADD_TO_REVIEW, more)
+
+
+def _resolve_pending(session: Session, resolver: Resolver, watermark: int) -> int:
     """Counts what the registry has learned to resolve since it was held; the number of combinations that moved on."""
     moved = 0
-    for held in session.scalars(select(Resolution).where(func.cardinality(Resolution.held_names) > 0)):
-        via, counted, waiting = resolver.resolve(held.licensee_id, held.model, held.adapters)
-        added = sorted(counted - set(held.model_ids))
-        if not added and waiting == held.held_names:
-            continue
-        session.execute(
-            update(Resolution)
-            .filter_by(licensee_id=held.licensee_id, model=held.model, adapters=held.adapters)
-            .values(model_ids=sorted(counted | set(held.model_ids)), via_model_id=via, held_names=waiting)
-        )
-        whose = {"licensee_id": held.licensee_id, "model": held.model, "adapters": list(held.adapters)}
-        session.execute(COUNT_RESOLVED, {"since": str(held.first_xid), "until": str(until), "added": added, **whose})
-        moved += 1
+    pending = select(Resolution).where(Resolution.pending).execution_options(populate_existing=True)
+    for row in session.scalars(pending).all():
+        outcome = resolver.resolve(row.licensee_id, row.model, row.adapters, guesses_of(row))
+        if outcome != stored(row):
+            move(session, row, outcome, watermark)
+            moved += 1
     return moved

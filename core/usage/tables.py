@@ -9,17 +9,35 @@ are kept as they were sent; the roll-up resolves them.
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, Sequence, String, Text, func, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Sequence,
+    String,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
 from core.database import Base
+from core.registry.lineage import ROLES
+from core.usage.report import OUTPUTS
 
 MAX_IMAGE_COUNT = 1_000_000_000
 REPORT_NUMBERS = Sequence("usage_report_numbers", metadata=Base.metadata)
 BYTEWISE = Text(collation="C")
+
+
+def _one_of(column: str, words: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(word) for word in words)})"
 
 
 class Xid8(UserDefinedType[int]):
@@ -73,6 +91,7 @@ class UsageEvent(Base):
         Index("ix_usage_events_xid", "xid"),
         CheckConstraint(f"image_count BETWEEN 1 AND {MAX_IMAGE_COUNT}", name="image_count"),
         CheckConstraint("length(event_id) BETWEEN 1 AND 255", name="event_id"),
+        CheckConstraint(_one_of("output", OUTPUTS), name="output"),
     )
     licensee_id: Mapped[int] = mapped_column(primary_key=True)
     event_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
@@ -84,6 +103,7 @@ class UsageEvent(Base):
     report_no: Mapped[int]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     xid: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    output: Mapped[str] = mapped_column(BYTEWISE, server_default="image")
 
 
 class RollupWatermark(Base):
@@ -96,33 +116,81 @@ class RollupWatermark(Base):
 
 
 class Resolution(Base):
-    """Which models a reported combination of model and adapters was counted for, and which names are still held.
+    """What a reported combination of model and adapters was counted for, and which names are still held.
 
-    When the registry learns more, the combination is resolved again and only the difference is counted.
+    It holds for the combination's events of transactions `[first_xid, until_xid)`; the ranges of a combination do not
+    overlap, and the last is open. `roles` go with `model_ids`. `pending`: something is still to be learnt of it, and
+    then only the difference is counted. `guessed_names` are unregistered AIRs, counted for the base models in
+    `guessed_ids`; a guess stands until somebody re-resolves it, even if the name is registered as another model.
+    `image_count` and `event_count` are what was reported under it, kept only where a name is held or guessed.
     """
 
     __tablename__ = "resolutions"
+    __table_args__ = (
+        CheckConstraint(
+            "cardinality(model_ids) = cardinality(roles) AND cardinality(guessed_names) = cardinality(guessed_ids)",
+            name="pairs",
+        ),
+        Index("uq_resolutions_open", "licensee_id", "model", "adapters", unique=True,
+              postgresql_where=text("until_xid IS NULL")),
+        Index("ix_resolutions_pending", "licensee_id", postgresql_where=text("pending")),
+    )  # fmt: skip
     licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
     model: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
     adapters: Mapped[tuple[str, ...]] = mapped_column(ARRAY(BYTEWISE, as_tuple=True), primary_key=True)
+    first_xid: Mapped[int] = mapped_column(Xid8, primary_key=True)
+    until_xid: Mapped[int | None] = mapped_column(Xid8)
     model_ids: Mapped[list[int]]
+    roles: Mapped[list[str]] = mapped_column(server_default="{}")
     via_model_id: Mapped[int | None]
     held_names: Mapped[list[str]] = mapped_column(ARRAY(String))
+    guessed_names: Mapped[list[str]] = mapped_column(server_default="{}")
+    guessed_ids: Mapped[list[int]] = mapped_column(server_default="{}")
+    pending: Mapped[bool] = mapped_column(server_default=text("false"))
+    image_count: Mapped[int] = mapped_column(server_default="0")
+    event_count: Mapped[int] = mapped_column(server_default="0")
+
+
+class ReResolution(Base):
+    """Somebody had counts moved from what an AIR was guessed to be to what it was registered as. Append-only."""
+
+    __tablename__ = "re_resolutions"
+    __table_args__ = (CheckConstraint("length(btrim(actor)) > 0 AND length(btrim(reason)) > 0", name="said"),)
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(BYTEWISE)
+    model: Mapped[str] = mapped_column(BYTEWISE)
+    adapters: Mapped[tuple[str, ...]] = mapped_column(ARRAY(BYTEWISE, as_tuple=True))
     first_xid: Mapped[int] = mapped_column(Xid8)
+    counted_before: Mapped[dict[str, Any]]
+    counted_after: Mapped[dict[str, Any]]
+    image_count: Mapped[int]
+    event_count: Mapped[int]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class DailyCount(Base):
     """Images in which a fee-bearing model was involved on a day of the account's zone: a sum over events, rebuildable.
 
-    `via_model_id` is the model that the events named (often a derivative), `plan` the end user's on the platform.
+    `via_model_id` is the model that the events named (often a derivative), `plan` the end user's on the platform,
+    `role` how the model is involved (`core/registry/lineage.py`), `output` what was made. Which roles and outputs are
+    billed is for the terms in force on the day to say, so nothing is counted anew when they differ.
     """
 
     __tablename__ = "daily_counts"
-    __table_args__ = (CheckConstraint("image_count >= 0 AND event_count >= 0", name="counts"),)
+    __table_args__ = (
+        CheckConstraint("image_count >= 0 AND event_count >= 0", name="counts"),
+        CheckConstraint(_one_of("role", ROLES), name="role"),
+        CheckConstraint(_one_of("output", OUTPUTS), name="output"),
+    )
     licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
     model_id: Mapped[int] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     via_model_id: Mapped[int] = mapped_column(primary_key=True)
     plan: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    role: Mapped[str] = mapped_column(BYTEWISE, primary_key=True, server_default="named")
+    output: Mapped[str] = mapped_column(BYTEWISE, primary_key=True, server_default="image")
     image_count: Mapped[int]
     event_count: Mapped[int]

@@ -8,22 +8,32 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import select, text
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from core.period import day_of
 from core.registry.tables import Account
-from core.usage.rollup import Resolver
+from core.usage.resolve import Resolver, guesses_of
 from core.usage.tables import DailyCount, Resolution
 
 # A quarter of an hour is the finest step of any zone's offset, so no bucket straddles a midnight.
+# The resolution of an event is its combination's last that begins by the event's transaction.
 BUCKETS = text("""
-SELECT licensee_id, model, adapters, plan, date_bin('15 minutes', occurred_at, 'epoch') AS starts_at,
-       sum(image_count)::bigint AS image_count, count(*) AS event_count
-FROM usage_events WHERE xid < (SELECT xid FROM rollup_watermarks WHERE name = 'usage')
-GROUP BY 1, 2, 3, 4, 5
+SELECT e.licensee_id, e.model, e.adapters, e.plan, e.output,
+       date_bin('15 minutes', e.occurred_at, 'epoch') AS starts_at,
+       CASE WHEN cardinality(r.firsts) = 1 THEN r.firsts[1]
+            ELSE (SELECT first FROM unnest(r.firsts) AS first WHERE first <= e.xid ORDER BY first DESC LIMIT 1)
+       END::text::bigint AS first_xid,
+       sum(e.image_count)::bigint AS image_count, count(*) AS event_count
+FROM usage_events e
+LEFT JOIN (
+    SELECT licensee_id, model, adapters, array_agg(first_xid) AS firsts FROM resolutions GROUP BY 1, 2, 3
+) r USING (licensee_id, model, adapters)
+WHERE e.xid < (SELECT xid FROM rollup_watermarks WHERE name = 'usage')
+GROUP BY 1, 2, 3, 4, 5, 6, 7
 """)
-Key = tuple[int, int, date, int, str]  # licensee, model, day, the model it came through, plan
+Key = tuple[int, int, date, int, str, str, str]  # licensee, model, day, the model it came through, plan, role, output
+Counted = tuple[int, dict[int, str]]  # the model it came through, and the roles of those it is counted for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class Mismatch:
     day: date
     via_model_id: int
     plan: str
+    role: str
+    output: str
     counted: int
     raw: int
 
@@ -47,21 +59,26 @@ def verify_rollup(session: Session) -> tuple[int, list[Mismatch]]:
     raw: Counter[Key] = Counter()
     event_count = 0
     resolver = Resolver.load(session)
-    held = {(row.licensee_id, row.model, row.adapters) for row in session.scalars(select(Resolution)) if row.held_names}
+    waiting = or_(Resolution.pending, func.cardinality(Resolution.guessed_names) > 0)
+    rows = {
+        (row.licensee_id, row.model, row.adapters, row.first_xid): row
+        for row in session.scalars(select(Resolution).where(waiting).execution_options(populate_existing=True))
+    }
     zones = {(a.licensee_id, a.licensor_id): a.zone for a in session.scalars(select(Account))}
-    counted_for: dict[tuple[int, str, tuple[str, ...]], tuple[int | None, set[int]]] = {}
+    counted_for: dict[tuple[int, str, tuple[str, ...], int], Counted] = {}
     for row in session.execute(BUCKETS, execution_options={"yield_per": 10_000}):
         event_count += row.event_count
-        combination = (row.licensee_id, row.model, tuple(row.adapters))
+        combination = (row.licensee_id, row.model, tuple(row.adapters), row.first_xid)
         if combination not in counted_for:
-            counted_for[combination] = _counted_for(session, resolver, combination, combination in held)
-        via, model_ids = counted_for[combination]
-        for model_id in model_ids:
-            zone = zones[row.licensee_id, resolver.lineage.node(model_id).licensor_id]
-            raw[row.licensee_id, model_id, day_of(row.starts_at, zone), via or 0, row.plan] += row.image_count
+            counted_for[combination] = _counted_for(resolver, combination, rows.get(combination))
+        via, roles = counted_for[combination]
+        for model_id, role in roles.items():
+            day = day_of(row.starts_at, zones[row.licensee_id, resolver.lineage.node(model_id).licensor_id])
+            raw[row.licensee_id, model_id, day, via, row.plan, role, row.output] += row.image_count
     counted: Counter[Key] = Counter()
-    for count in session.scalars(select(DailyCount)):
-        counted[count.licensee_id, count.model_id, count.day, count.via_model_id, count.plan] = count.image_count
+    for c in session.scalars(select(DailyCount).execution_options(populate_existing=True)):
+        key = (c.licensee_id, c.model_id, c.day, c.via_model_id, c.plan, c.role, c.output)
+        counted[key] = c.image_count
     return event_count, [
         Mismatch(*key, counted=counted[key], raw=raw[key])
         for key in sorted(raw.keys() | counted.keys())
@@ -70,12 +87,13 @@ def verify_rollup(session: Session) -> tuple[int, list[Mismatch]]:
 
 
 def _counted_for(
-    session: Session, resolver: Resolver, combination: tuple[int, str, tuple[str, ...]], held: bool
-) -> tuple[int | None, set[int]]:
-    """What a combination counts for: by the registry, or, while it is held, what the roll-up had resolved of it."""
-    licensee_id, model, adapters = combination
-    if not held:
-        via, model_ids, _ = resolver.resolve(licensee_id, model, adapters)
-        return via, model_ids
-    row = session.get_one(Resolution, (licensee_id, model, adapters))
-    return row.via_model_id, set(row.model_ids)
+    resolver: Resolver, combination: tuple[int, str, tuple[str, ...], int], row: Resolution | None
+) -> Counted:
+    """What a combination counts for: by the registry and the guesses that stand, or, while something is still to be
+    learnt of it, what the roll-up had resolved.
+    """
+    if row and row.pending:
+        return row.via_model_id or 0, dict(zip(row.model_ids, row.roles, strict=True))
+    licensee_id, model, adapters, _ = combination
+    outcome = resolver.resolve(licensee_id, model, adapters, guesses_of(row) if row else {})
+    return outcome.via_model_id or 0, dict(outcome.roles)

@@ -13,6 +13,18 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the `perimage` command."""
-    from service.cli import apply, close, demo, keys, migrate, quote, up, verify  # noqa: F401
+    from service.cli import (  # noqa: F401
+        agreements,
+        apply,
+        close,
+        demo,
+        explain,
+        keys,
+        migrate,
+        quote,
+        up,
+        usage,
+        verify,
+    )
 
     app()

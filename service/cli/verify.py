@@ -1,16 +1,21 @@
 """`perimage verify`: everything that must agree, counted again."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli import app
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from core.invoicing.verify import Check
+
 
 @app.command()
 def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
-    """Check that counts equal raw events, and that invoices, books and numbers agree.
+    """Check that counts equal raw events, and that invoices, books, numbers and calendars agree.
 
     Daily counts are counted again from every raw event, another way. Exit
     code 1 if anything differs.
@@ -30,7 +35,8 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
             f"licensee {m.licensee_id}, model {m.model_id}, {m.day}: {m.counted:,} counted, {m.raw:,} in the raw events"
             for m in mismatches
         )
-        checks = [Check("daily counts equal raw events", event_count, problems), *verify_invoices(session)]
+        counts = Check("daily counts equal raw events", event_count, problems)
+        checks = [counts, *verify_invoices(session), _calendars(session)]
     wrong = sum(len(check.problems) for check in checks)
     if as_json:
         report = [{"check": c.name, "looked_at": c.looked_at, "problems": list(c.problems)} for c in checks]
@@ -45,3 +51,24 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
         Console().print(table)
     if wrong:
         raise typer.Exit(1)
+
+
+def _calendars(session: "Session") -> "Check":
+    """Whether months begin for the database when they do for us, in the zones in use, from last year to the next."""
+    from datetime import UTC, date, datetime
+
+    from core.agreements.calendars import calendar_differences, zones_in_use
+    from core.invoicing.verify import Check
+    from core.period import Period
+
+    year, zones = datetime.now(UTC).year, zones_in_use(session)
+    span = Period(date(year - 1, 1, 1), date(year + 2, 1, 1))
+    return Check(
+        "days of the database are ours",
+        len(zones),
+        tuple(
+            f"{bound:%Y-%m} begins at another hour for the database in {zone}: update the older table of time zones, "
+            "PostgreSQL's or the tzdata package"
+            for zone, bound in calendar_differences(session, zones, span)
+        ),
+    )

@@ -4,9 +4,11 @@ Reports are the one thing that arrives in large numbers, so their route is a bar
 no model per event, no thread. It reads the body, decodes it, queues it, and answers when it is committed.
 """
 
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -14,11 +16,12 @@ from pydantic import BaseModel, Field
 from starlette.routing import Route
 
 from core.database import licensee_eyes
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotAllowed
 from core.kill_points import kill_point
-from core.usage.queries import usage
-from core.usage.receipt import answer
-from core.usage.report import Window, read_report
+from core.usage.queries import GROUPS, usage
+from core.usage.receipt import CAPPED, Receipt, answer, images_kept_out
+from core.usage.report import Report, Window, read_report
+from core.usage.review import review
 from service.caller import RequestCaller, credentials_of
 from service.limits import check_json, read_body
 from service.session import RequestSession
@@ -43,7 +46,12 @@ class UsageReports:
         holds = await state.catalogue.holds(caller.licensee_id, report)
         kill_point("after_parse")
         digest = sha256(body).digest()
-        receipt = await state.intake_queue.submit(caller.licensee_id, caller.key_id, report, digest, holds)
+        capped = state.catalogue.capped(caller.licensee_id, report)
+        receipt = await state.intake_queue.submit(
+            caller.licensee_id, caller.key_id, report, digest, holds, capped=capped
+        )
+        if images := images_kept_out(report, receipt):
+            _refuse(report, receipt, images)
         content = _to_json(answer(report, receipt))
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         if receipt.replayed:
@@ -57,17 +65,35 @@ REPORTS_ROUTE = Route(
 )
 
 
+def _refuse(report: Report, receipt: Receipt, images: int) -> NoReturn:
+    """Says no to a report that a reached cap turned away whole. It is committed like any other, as evidence."""
+    reasons = sorted({str(run.message) for run in receipt.verdict.runs})
+    raise NotAllowed(
+        CAPPED,
+        "; ".join(reasons),
+        report_id=report.report_id,
+        received_at=receipt.received_at.astimezone(UTC),
+        image_count=images,
+        event_count=len(report.ids),
+    )
+
+
 class UsageCount(BaseModel):
     """Images counted, for one group."""
 
-    model: str | None = Field(default=None, description="slug of the fee-bearing model; absent when not grouped by it")
-    day: date | None = Field(default=None, description="day of the account's zone; absent when not grouped by it")
+    model: str | None = Field(default=None, description="slug of the fee-bearing model")
+    day: date | None = Field(default=None, description="day of the account's zone")
+    plan: str | None = Field(default=None, description="plan of the platform's users, empty where none was reported")
+    output: str | None = Field(default=None, description="what was made; the agreement says what of it is billed")
+    role: str | None = Field(
+        default=None, description="`named`: owed by the model that was named; `adapter_...`: only through an adapter"
+    )
     image_count: int
     event_count: int
 
 
 class UsagePage(BaseModel):
-    """Counts ordered by model and day."""
+    """Counts in the order of what they are grouped by. What they are not grouped by is absent."""
 
     usage: list[UsageCount]
     next: str | None = Field(
@@ -83,40 +109,102 @@ def get_usage(
     start: Annotated[date | None, Query(alias="from", description="first day")] = None,
     end: Annotated[date | None, Query(alias="to", description="the day after the last")] = None,
     model: Annotated[str | None, Query(max_length=255, description="only this model, by its slug")] = None,
-    group_by: Annotated[str, Query(pattern="^(model|day|model,day|none)$")] = "model,day",
+    group_by: Annotated[
+        str,
+        Query(
+            pattern=f"^(none|({'|'.join(GROUPS)})(,({'|'.join(GROUPS)})){{0,4}})$",
+            description="any of model, day, plan, output and role, with commas between; or none",
+        ),
+    ] = "model,day",
+    waived: Annotated[
+        bool, Query(description="also models that an adapter's lineage asks nothing for, but an agreement might")
+    ] = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    after: Annotated[str | None, Query(max_length=300, description="`next` of the page before")] = None,
+    after: Annotated[str | None, Query(max_length=1000, description="`next` of the page before")] = None,
 ) -> UsagePage:
     """The caller's rolled-up images by fee-bearing model and day: an image is counted once for each model it owes.
 
-    Counts follow the reports within seconds. Events that are held are not in them until they are resolved.
+    Counts follow the reports within seconds. Events that are held are not in them until they are resolved; see
+    `/v1/usage/held`. Everything reported is here, previews and rejected images too: what of it is billed is for the
+    agreement to say, and stands on the invoice.
     """
-    by_model, by_day = "model" in group_by, "day" in group_by
+    groups = [group for group in GROUPS if group in group_by.split(",")]
     with licensee_eyes(session, caller.licensee_id):
         rows = usage(
             session,
             start=start,
             end=end,
             model=model,
-            by_model=by_model,
-            by_day=by_day,
-            after=_read_mark(after) if after else None,
+            group_by=groups,
+            waived=waived,
+            after=_read_mark(after, groups) if after else None,
             limit=limit,
         )
-    counts = [
-        UsageCount(model=row.model, day=row.day, image_count=row.image_count, event_count=row.event_count)
-        for row in rows
-    ]
-    more = len(rows) == limit and (by_model or by_day)
-    return UsagePage(usage=counts, next=f"{rows[-1].day or date.min} {rows[-1].model or ''}" if more else None)
+    more = len(rows) == limit and bool(groups)
+    return UsagePage(
+        usage=[UsageCount(**asdict(row)) for row in rows],
+        next=_to_json([getattr(rows[-1], group) for group in groups]).decode() if more else None,
+    )
 
 
-def _read_mark(text: str) -> tuple[str, date]:
-    """The place in the list where a page begins: a day and a slug."""
-    day, separator, slug = text.partition(" ")
+def _read_mark(text: str, groups: Sequence[str]) -> list[Any]:
+    """The place in the list where a page begins: the last row's value of everything it is grouped by."""
     try:
-        if separator and "\x00" not in slug:
-            return slug, date.fromisoformat(day)
-    except ValueError:
+        values = msgspec.json.decode(text, type=list[str])
+        if len(values) == len(groups) and not any("\x00" in value for value in values):
+            return [
+                date.fromisoformat(value) if group == "day" else value
+                for group, value in zip(groups, values, strict=True)
+            ]
+    except (msgspec.MsgspecError, ValueError):
         pass
-    raise InvalidInput("invalid_after", "after must be the next of the page before, as it was given")
+    raise InvalidInput("invalid_after", "after must be the next of the page before, with the same group_by")
+
+
+class HeldName(BaseModel):
+    """A name that usage waits for: all of an event if it is its model, else what the adapter would add."""
+
+    name: str
+    reason: Literal["unknown_name", "malformed_air", "unknown_ecosystem", "ambiguous_ecosystem", "no_account"]
+    how_to_fix: str
+    image_count: int
+    event_count: int
+    counted_for: list[str] = Field(description="the models for which those images are counted already")
+
+
+class UnreviewedAir(BaseModel):
+    """An AIR that was not registered and was counted for the base model of its ecosystem."""
+
+    name: str
+    counted_for: str
+    registered_as: str | None = Field(description="what it is registered as by now; what was counted before stays")
+    how_to_fix: str
+    image_count: int
+    event_count: int
+
+
+class HeldUsage(BaseModel):
+    """Everything of the caller's that waits for somebody, the most images first."""
+
+    held: list[HeldName]
+    unreviewed: list[UnreviewedAir]
+    complete: bool = Field(description="false when there is more than is listed")
+
+
+@router.get("/v1/usage/held", summary="What waits for a name")
+def get_held_usage(session: RequestSession, caller: RequestCaller) -> HeldUsage:
+    """The names in the caller's usage that nobody knows, why, and what to do; and AIRs that were counted by a guess.
+
+    Nothing of it is lost: it is counted as soon as the name is registered or the account opened.
+    """
+    with licensee_eyes(session, caller.licensee_id):
+        found = review(session)
+    return HeldUsage(
+        held=[HeldName(**_without_licensee(asdict(each))) for each in found.held],
+        unreviewed=[UnreviewedAir(**_without_licensee(asdict(each))) for each in found.unreviewed],
+        complete=found.complete,
+    )
+
+
+def _without_licensee(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "licensee"}

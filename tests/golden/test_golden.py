@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from core.agreements.terms import Terms, Tier, parse_terms
+from core.invoicing.invoice import Billed, DraftLine, difference
 from core.money import plain
 from core.period import Period
 from core.rating.quote import Offer, offers_of
-from core.rating.rate import Contract, RatedLine, owed
+from core.rating.rate import Contract, LineKey, RatedLine, owed
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE.parents[1] / "config" / "scenarios"
@@ -21,6 +22,7 @@ INVOICES = [
     for file in sorted(HERE.glob("*.yaml"))
     for n, invoice in enumerate(yaml.safe_load_all(file.read_text(encoding="utf-8")), start=1)
 ]
+YEARS = sorted((HERE / "years").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("invoice", INVOICES)
@@ -35,6 +37,58 @@ def test_the_worked_invoice_comes_out_to_the_minor_unit(invoice: dict[str, Any])
 def test_every_scenario_has_a_worked_invoice() -> None:
     worked = {invoice.values[0].get("scenario") for invoice in INVOICES}  # type: ignore[attr-defined]
     assert worked >= {file.stem for file in SCENARIOS.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("file", YEARS, ids=lambda file: file.stem)
+def test_a_year_of_bills_comes_out_line_by_line(file: Path) -> None:
+    """Bill by bill as in life: late usage, corrections, amendments and an early end come in between."""
+    year = yaml.safe_load(file.read_text(encoding="utf-8"))
+    counts: dict[tuple[str, date], int] = {}
+    billed: dict[LineKey, Billed] = {}
+    for bill in year["bills"]:
+        for at, images in counts_of(bill.get("counts", [])).items():
+            counts[at] = counts.get(at, 0) + images
+        for change in ("amendments", "ended_on"):
+            if change in bill:
+                year[change] = [*year.get(change, []), *bill[change]] if change == "amendments" else bill[change]
+        lines = bill_of(contract_of(year), counts, billed, Period.month(bill["month"]))
+        for name, adjustment in (("adjustments", True), ("lines", False)):
+            shown = [drafted(line) for line in lines if line.adjustment == adjustment]
+            assert shown == [[str(cell) for cell in line] for line in bill.get(name, [])], (bill["month"], name)
+        assert f"{sum(line.money.amount for line in lines):.{year['decimals']}f}" == bill["total"], bill["month"]
+        assert bill["why"].strip()
+
+
+def test_every_scenario_has_a_year_of_bills_with_all_that_can_happen() -> None:
+    assert {file.stem for file in YEARS} == {file.stem for file in SCENARIOS.glob("*.yaml")}
+    for file in YEARS:
+        bills = yaml.safe_load(file.read_text(encoding="utf-8"))["bills"]
+        assert [bill["month"] for bill in bills] == [f"2026-{month:02d}" for month in range(1, 13)]
+        assert any("adjustments" in bill for bill in bills), file
+        assert any("ended_on" in bill for bill in bills), file
+        assert any(a["effective_on"].day > 1 for bill in bills for a in bill.get("amendments", [])), file
+
+
+def bill_of(
+    contract: Contract, counts: dict[tuple[str, date], int], billed: dict[LineKey, Billed], month: Period
+) -> list[DraftLine]:
+    """The month's bill by difference to those before it, which it then joins."""
+    due = {key: sums for key, sums in billed.items() if key.due_on <= month.end}
+    lines = difference(owed(contract, counts, month.end), due, month, contract.currency)
+    for line in lines:
+        before = billed.get(line.key, Billed(0, line.unit_amount * 0, 0, line.description, line.unit))
+        billed[line.key] = replace(
+            before,
+            image_count=before.image_count + line.image_count,
+            unit_amount=before.unit_amount + line.unit_amount,
+            minor=before.minor + line.money.minor,
+        )
+    return lines
+
+
+def drafted(line: DraftLine) -> list[str]:
+    key = line.key
+    return [key.kind, key.subject, key.service.name, str(line.image_count), f"{line.money.amount:f}"]
 
 
 def contract_of(invoice: dict[str, Any]) -> Contract:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from core.usage.receipt import Answer
-from core.usage.report import Body
+from core.usage.report import OUTPUTS, Body
 from tests.door import Door, event, free_port, report, serving, settings_for
 
 
@@ -34,12 +34,13 @@ def test_the_document_describes_the_bare_route_with_its_key_its_bounds_and_its_p
     operation = document["paths"]["/v1/usage-reports"]["post"]
     assert operation["security"] == [{"meterKey": []}]
     assert document["components"]["securitySchemes"]["meterKey"]["scheme"] == "bearer"
-    assert set(operation["responses"]) == {"200", "400", "401", "409", "413", "415", "422", "429", "503"}
+    assert set(operation["responses"]) == {"200", "400", "401", "403", "409", "413", "415", "422", "429", "503"}
     assert "Perimage-Replayed" in operation["responses"]["200"]["headers"]
     schemas = document["components"]["schemas"]
     assert schemas["UsageReport"]["additionalProperties"] is False
     assert schemas["UsageReport"]["properties"]["events"]["maxItems"] == 1000
     assert schemas["UsageEvent"]["properties"]["image_count"]["maximum"] == 1_000_000_000
+    assert set(schemas["UsageEvent"]["properties"]["output"]["enum"]) == set(OUTPUTS)
     assert schemas["UsageEvent"]["required"] == ["event_id", "model", "image_count", "occurred_at"]
 
 

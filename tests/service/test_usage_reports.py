@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from core.database import make_engine
 from core.errors import Conflict, Unavailable
 from core.registry.register import issue_key, revoke_key
 from core.usage.report import Window, read_report
+from core.usage.rollup import roll_up
 from migrations.upgrade import upgrade
 from service import intake_queue
 from service.intake_queue import IntakeQueue
 from stack.postgres import Postgres
 from tests.door import Door, event, open_trade, report, service_process, serving, settings_for, stamp, wait_until
+from tests.trade import Trade, flat
 
 
 def results(response: httpx.Response) -> list[tuple[str, str | None]]:
@@ -298,3 +300,44 @@ def test_the_service_does_not_start_on_a_server_that_does_not_flush(owner_url: s
         owner.execute(f"ALTER DATABASE {owner.info.dbname} SET synchronous_commit = off")
     with pytest.raises(RuntimeError, match="synchronous_commit=off"):
         asyncio.run(IntakeQueue(owner_url).start())
+
+
+def test_a_full_hard_cap_turns_further_images_away_and_keeps_the_evidence(database_url: str):
+    keys = open_trade(database_url)
+    month = datetime.now(UTC).strftime("%Y-%m")
+    engine = make_engine(database_url)
+    with Session(engine) as session:
+        trade = Trade.of(session, "guild")
+        trade.agreement(
+            "capped",
+            fees=[flat("capped", "0.01", cap={"images": 100, "kind": "hard"})],
+            licensee="north",
+            starts_on=datetime.now(UTC).date() - timedelta(days=100),
+            ends_on=datetime.now(UTC).date() + timedelta(days=100),
+        )
+        session.commit()
+        with serving(settings_for(database_url), keys) as door:
+            first = report([event("a", model="capped", image_count=150)], "first")
+            assert results(door.post(first)) == [("accepted", None)]  # an event is taken whole
+            roll_up(session)
+            session.commit()
+            wait_until(lambda: door.post(report([event(model="capped")])).status_code == 403, 10)
+            full = report([event("b", model="capped", image_count=7), event("c", model="capped")], "full")
+            response = door.post(full)
+            refused(response, 403, "hard_cap_reached")
+            assert "100 images of capped a month" in response.json()["detail"] and month in response.json()["detail"]
+            assert (response.json()["image_count"], response.json()["report_id"]) == (8, "full")
+            refused(door.post(full), 403, "hard_cap_reached")  # the same answer again
+            mixed = [event("a", model="capped", image_count=150, occurred_at=first["events"][0]["occurred_at"]),
+                     event("d", model="capped"), event("e"), event("f", model="capped", output="preview")]  # fmt: skip
+            assert results(door.post(report(mixed))) == [
+                ("duplicate", None), ("rejected", "hard_cap_reached"), ("accepted", None), ("accepted", None),
+            ]  # fmt: skip
+            assert results(door.post(first)) == [("accepted", None)]
+    engine.dispose()
+    assert set(stored(database_url)) >= {"a", "e", "f"} and not {"b", "c", "d"} & set(stored(database_url))
+    with psycopg.connect(database_url) as connection:
+        [(rejected, outcomes)] = connection.execute(
+            "SELECT rejected, outcomes FROM usage_reports WHERE report_id = 'full'"
+        ).fetchall()
+    assert rejected == 2 and outcomes[0]["image_count"] == 8

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.agreements.coverage import AccountCalendar, Coverage, covered_days, in_force
-from core.agreements.signable import added_cover
+from core.agreements.signable import cover_change
 from core.agreements.terms import Terms, parse_terms
 from core.period import Period, day_of
 
@@ -51,7 +51,7 @@ def test_a_model_is_covered_on_the_days_on_which_the_terms_in_force_name_it(sign
 
 @given(versions, versions)
 def test_what_an_amendment_adds_and_loses_is_the_difference_of_days(before, after):
-    added, lost = added_cover(YEAR, before, after)
+    added, lost = cover_change(YEAR, before, after)
     old, new = covered_days(YEAR, before), covered_days(YEAR, after)
     for model in "abc":
         was, will = ({day for run in cover.get(model, ()) for day in run.each_day()} for cover in (old, new))

@@ -10,8 +10,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from core.agreements.amend import amend
 from core.agreements.queries import agreement_versions, coverage, signed_agreements
-from core.agreements.sign import amend, draft, redraft, sign, sign_draft
+from core.agreements.sign import draft, redraft, sign, sign_draft
 from core.agreements.tables import Agreement, AgreementModel, Amendment
 from core.agreements.terms import terms_document
 from core.errors import Conflict, NotFound
@@ -129,12 +130,6 @@ def test_an_added_model_may_not_take_days_that_another_agreement_holds(session, 
         amend(session, "deal", date(2026, 2, 1), terms_of("sd-1", "sd-2"))
     amend(session, "deal", SPRING.end, terms_of("sd-1", "sd-2"))
     assert covered(session, "sd-2") == [(SPRING.start, SPRING.end), (SPRING.end, YEAR.end)]
-
-
-def test_taking_a_model_out_of_a_signed_agreement_is_refused_for_now(session, account, terms_of):
-    sign(session, account, "deal", YEAR, terms_of("sd-1", "sd-2"))
-    with pytest.raises(Conflict, match="would take sd-2 out of the signed agreement deal from 2026-07-01 on"):
-        amend(session, "deal", date(2026, 7, 1), terms_of("sd-1"))
 
 
 def test_amendments_known_at_signing_may_add_and_drop_models(session, account, terms_of):

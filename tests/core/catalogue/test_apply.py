@@ -10,6 +10,7 @@ import yaml
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from core.agreements.amend import extend
 from core.agreements.tables import Agreement, AgreementModel, Amendment
 from core.catalogue.apply import apply, plan, standing
 from core.catalogue.declare import parse_catalogue
@@ -156,3 +157,74 @@ def test_a_thousand_models_are_quick(session, document):
     assert len(statements) < 100, "statements do not grow with the number of models"
     assert time.monotonic() - began < 10
     assert apply(session, declared, TODAY).steps == ()
+
+
+def test_an_amendment_that_leaves_a_model_out_frees_it_for_another_agreement_of_the_same_file(session, document):
+    apply(session, parse_catalogue(document), TODAY)
+    session.commit()
+    edited(document, "agreements.2", {**deepcopy(document["agreements"][0]), "slug": "other", "amendments": []})
+    other = document["agreements"].pop()
+    other["starts_on"] = date(2026, 9, 1)
+    document["agreements"].insert(0, other)  # what takes the days stands first
+    without = deepcopy(document["agreements"][1]["terms"])
+    without["fees"][0]["models"] = ["sd-2"]
+    document["agreements"][1]["amendments"].append({"effective_on": date(2026, 9, 1), "terms": without})
+    declared = parse_catalogue(document)
+    changes = apply(session, declared, TODAY)
+    session.commit()
+    assert (changes.refused, [step.key for step in changes.created]) == ((), ["other"])
+    assert apply(session, declared, TODAY).steps == ()
+
+
+def test_an_end_is_declared_carried_out_once_and_stays(session, document):
+    apply(session, parse_catalogue(document), TODAY)
+    session.commit()
+    end = {"on": date(2026, 9, 1), "kind": "terminated", "by": "licensee", "reason": "out of business"}
+    edited(document, "agreements.0.ends_early", end)
+    declared = parse_catalogue(document)
+    (step,) = apply(session, declared, TODAY).changed
+    assert [(a.what, a.new) for a in step.alterations] == [("ends early", "terminated on 2026-09-01: out of business")]
+    session.commit()
+    assert standing(session).agreements["deal"].ends_early == declared.agreements["deal"].ends_early
+    assert apply(session, declared, TODAY).steps == ()
+    del document["agreements"][0]["ends_early"]
+    assert apply(session, parse_catalogue(document), TODAY).steps == (), "what a file leaves out stays"
+    edited(document, "agreements.0.ends_early", end | {"on": date(2026, 8, 1)})
+    with pytest.raises(Conflict, match=r"agreements\[0\].ends_early: agreement deal was terminated on 2026-09-01 for"):
+        apply(session, parse_catalogue(document), TODAY)
+    edited(document, "agreements.0.ends_early", {"on": date(2026, 8, 1), "kind": "revoked", "reason": "breach"})
+    assert len(apply(session, parse_catalogue(document), TODAY).changed) == 1
+    session.commit()
+    assert apply(session, parse_catalogue(document), TODAY).steps == ()
+
+
+def test_an_agreement_of_the_past_may_be_declared_with_its_early_end_at_once(session, document):
+    end = {"on": date(2026, 3, 1), "kind": "revoked", "reason": "breach"}
+    edited(document, "agreements.0.ends_early", end)
+    after = {**deepcopy(document["agreements"][0]), "slug": "after", "starts_on": date(2026, 3, 1), "amendments": []}
+    del after["ends_early"]
+    document["agreements"].append(after)
+    declared = parse_catalogue(document)
+    assert apply(session, declared, TODAY).refused == ()
+    session.commit()
+    assert apply(session, declared, TODAY).steps == ()
+    days = session.scalars(select(AgreementModel.days).order_by(AgreementModel.id))
+    assert [(run.lower, run.upper) for run in days] == [
+        (date(2026, 1, 1), date(2026, 3, 1)),
+        (date(2026, 3, 1), date(2027, 1, 1)),
+    ]
+
+
+def test_a_file_may_name_the_end_that_a_term_had_before_it_was_extended(session, document):
+    apply(session, parse_catalogue(document), TODAY)
+    extend(session, "deal", date(2028, 1, 1))
+    session.commit()
+    assert apply(session, parse_catalogue(document), TODAY).steps == ()
+    edited(document, "agreements.0.ends_on", "2027-06-01")
+    (refusal,) = plan(session, parse_catalogue(document), TODAY).refused
+    assert "perimage agreements terminate deal --on 2027-06-01 --preview" in refusal.sentence
+    assert refusal.instead is not None
+    assert refusal.instead["ends_early"]["on"] == date(2027, 6, 1)
+    edited(document, "agreements.0.ends_on", "2029-01-01")
+    (refusal,) = plan(session, parse_catalogue(document), TODAY).refused
+    assert "perimage agreements extend deal --to 2029-01-01 --preview" in refusal.sentence

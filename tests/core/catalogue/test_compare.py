@@ -154,7 +154,8 @@ def test_what_may_change_is_shown_with_its_old_and_new_value(document, edits, wa
         (
             {f"{DEAL}.terms.fees.0.models": ["sd-2"]},
             "agreements[0].terms",
-            "would take sd-1 out of the signed agreement deal",
+            "changes fees[0].models from sd-1 to sd-2): put it back as it was signed, and write an amendment that "
+            "holds from its day on (`perimage agreements amend deal TERMS.yaml --effective-on 2026-09-01 --preview`",
         ),
         (
             {"agreements.2": SUMMER},

@@ -79,27 +79,51 @@ def documents(draw: Any, currency: str, start: date, kinds: tuple[str, ...]) -> 
         fees.append(fee)
     document["fees"] = fees
     priced = [model for fee in fees if fee["schedule"]["kind"] != "zero" for model in fee["models"]]
-    document["commitments"] = [
-        draw(commitments(n, fees, start)) for n in range(draw(st.integers(0, 2)) if priced else 0)
-    ]
+    if draw(st.integers(0, 4)) == 0:
+        document["fees"].append({"name": "support", "base_fee": draw(rates(2))})  # for the agreement as a whole
+    promised = [draw(commitments(n, fees, start)) for n in range(draw(st.integers(0, 3)) if priced else 0)]
+    if draw(st.booleans()):
+        put_in_order(promised, draw(st.permutations([1, 2, 3])))
+    document["commitments"] = promised
     document["early_termination"] = draw(st.sampled_from(["prorated", "full"]))
     return document
 
 
+def put_in_order(promised: list[dict[str, Any]], numbers: list[int]) -> None:
+    """Gives an order to whatever may have one: every block, and the shortfalls of one kind that do not roll over."""
+    late = [promise for promise in promised if "billing" not in promise and "rollover" not in promise]
+    for promise, number in zip(promised, numbers, strict=False):
+        if "billing" in promise or (promise in late and promise["kind"] == late[0]["kind"]):
+            promise["order"] = number
+
+
 @st.composite
 def commitments(draw: Any, number: int, fees: list[dict[str, Any]], start: date) -> dict[str, Any]:
+    """A commitment of any kind, by month more often than by quarter, so that there is something to roll over."""
     kind = draw(st.sampled_from(["images", "money"]))
     commitment: dict[str, Any] = {
         "name": f"promise {number}",
         "kind": kind,
         "quantity": draw(st.integers(1, 20_000)),
-        "period": draw(st.sampled_from(["month", "quarter", "year", "term"])),
+        "period": draw(st.sampled_from(["month", "month", "quarter", "year", "term"])),
     }
-    priced = [fee["models"] for fee in fees if fee["schedule"]["kind"] != "zero"]
+    billing = draw(st.sampled_from(["shortfall", "advance", "instalments"]))
+    if billing != "shortfall":
+        commitment["billing"] = "advance" if commitment["period"] == "month" else billing
+        commitment["unused_at_termination"] = draw(st.sampled_from(["forfeited", "refunded"]))
+    if commitment.get("billing") == "instalments":
+        commitment["instalments"] = draw(st.sampled_from(["month", "quarter"]))
+        if commitment["period"] == "quarter":
+            commitment["instalments"] = "month"
+    priced = [fee["models"] for fee in fees if fee.get("schedule", {"kind": "zero"})["kind"] != "zero"]
     if draw(st.booleans()):  # whole fees, so that a group is never split
         commitment["models"] = [model for group in priced[: draw(st.integers(1, len(priced)))] for model in group]
     if kind == "images" and (_single_rate(fees, commitment.get("models")) is None or draw(st.booleans())):
-        commitment["shortfall_rate"] = draw(rates())
+        commitment["shortfall_rate" if billing == "shortfall" else "prepaid_rate"] = draw(rates())
+    if commitment["period"] != "term" and draw(st.booleans()):
+        share = st.sampled_from(["0", "0.5", "1", "0.333"])
+        rollover = {"unused": draw(share), "excess": draw(share), "expires_after": draw(st.integers(1, 3))}
+        commitment |= {"rollover": rollover} if rollover["unused"] != "0" or rollover["excess"] != "0" else {}
     if draw(st.integers(0, 3)) == 0:
         commitment["starts_on"] = start + draw(st.integers(0, 40)) * DAY
     if draw(st.integers(0, 3)) == 0:
@@ -109,14 +133,16 @@ def commitments(draw: Any, number: int, fees: list[dict[str, Any]], start: date)
 
 def _single_rate(fees: list[dict[str, Any]], models: list[str] | None) -> str | None:
     """The flat rate of every fee in a commitment's scope, if they have just one: then it may be left out."""
-    scope = [fee["schedule"] for fee in fees if models is None or set(fee["models"]) & set(models)]
+    scope = [
+        fee["schedule"] for fee in fees if "models" in fee and (models is None or set(fee["models"]) & set(models))
+    ]
     rates_in_scope = {schedule.get("rate") for schedule in scope if schedule["kind"] != "zero"}
     return rates_in_scope.pop() if len(rates_in_scope) == 1 else None
 
 
 @st.composite
 def cases(draw: Any, kinds: tuple[str, ...] = ALL_KINDS, amendments: int = 3) -> Case:
-    """A contract of up to 200 days with up to three amendments, some back-dated, and usage in and around its term."""
+    """A contract of up to 200 days with up to so many amendments, some back-dated, and usage in and around its term."""
     start = FIRST + draw(st.integers(0, 120)) * DAY
     days = draw(st.integers(1, 65) | st.integers(1, 200))
     currency = draw(st.sampled_from(["USD", "JPY", "KWD"]))
@@ -132,7 +158,7 @@ def cases(draw: Any, kinds: tuple[str, ...] = ALL_KINDS, amendments: int = 3) ->
 @st.composite
 def amended(draw: Any, signed: list[dict[str, Any]], new: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
     """Terms after an amendment: all new, the first ones again, or the last ones with one thing changed."""
-    change = draw(st.sampled_from(["new", "first", "nothing", "fee", "included", "base", "worth"]))
+    change = draw(st.sampled_from(["new", "first", "nothing", "fee", "rate", "included", "base", "worth", "promise"]))
     if change == "new":
         return draw(new)
     document = deepcopy(signed[0] if change == "first" else signed[-1])
@@ -140,6 +166,14 @@ def amended(draw: Any, signed: list[dict[str, Any]], new: st.SearchStrategy[dict
     if change == "fee" and len(document["fees"]) > 1:
         document["fees"].pop()  # a model leaves, and may come back with "first"
         document["commitments"] = []
+    elif change == "rate" and "rate" in fee["schedule"]:
+        fee["schedule"]["rate"] = draw(rates())
+        for promise in document["commitments"]:
+            if promise["kind"] == "images":  # a single flat price may be single no longer
+                key = "prepaid_rate" if "billing" in promise else "shortfall_rate"
+                promise.setdefault(key, "0.5")
+    elif change == "promise" and document["commitments"]:
+        document["commitments"][0]["quantity"] = draw(st.integers(1, 20_000))
     elif change == "included" and fee["schedule"]["kind"] != "zero":
         fee["included_images"] = draw(st.integers(1, 2000))
     elif change == "base":

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from core.errors import InvalidInput
-from core.rating.quote import Offer, offers_of, quote, spread
+from core.rating.forecast import Forecast
+from core.rating.quote import Offer, offers_of, quote, quote_forecast, spread
 
 SCENARIOS = Path(__file__).parents[3] / "config" / "scenarios"
 
@@ -121,7 +122,7 @@ def test_rounding_month_by_month_is_said() -> None:
     assert sum(line.image_count for line in found.lines if line.kind == "usage") == 1001
     drifting = quote(offers("flux-self-serve"), 100, over="term")
     assert not any("rounded" in note for note in drifting.notes)
-    coarse = quote(offers("anima-flat"), 13, over="term")
+    coarse = quote(offers("anima-flat"), 1300, rate=Decimal("0.0333"), over="term")
     assert any("rounded invoice by invoice" in note for note in coarse.notes)
 
 
@@ -137,6 +138,26 @@ def test_the_spread_is_complete_and_even(images: int) -> None:
         assert max(counts.values()) - min(counts.values()) < 1000
 
 
+def test_a_forecast_is_quoted_month_by_month_and_adds_up() -> None:
+    found = quote_forecast(offers("sd3-enterprise"), Forecast(monthly=Fraction(1_000_000), growth=Fraction(3, 100)))
+    assert sum(month.images for month in found.months) == found.images == 14_192_030
+    assert sum(month.amount.minor for month in found.months) == found.total.minor == 504_000_00
+    assert [month.month for month in found.months] == [f"2026-{month:02}" for month in range(1, 13)]
+    assert [month.shortfall.minor > 0 for month in found.months] == [False] * 11 + [True]
+    assert found.shortfall.minor == (42_000_000 - 14_192_030) * 12 // 10
+
+
+def test_a_forecast_that_ends_before_the_term_says_that_the_floor_is_not_judged_yet() -> None:
+    found = quote_forecast(offers("sd3-enterprise"), Forecast(monthly=Fraction(1_000_000), months=3))
+    assert (found.images, found.total.minor, found.shortfall.minor) == (3_000_000, 36_000_00, 0)
+    assert any("a shortfall does not show here" in note for note in found.notes)
+
+
+def test_a_flat_forecast_costs_what_the_same_volume_costs() -> None:
+    monthly = quote_forecast(offers("anima-flat"), Forecast(monthly=Fraction(1000)))
+    assert monthly.total == quote(offers("anima-flat"), 12_000, over="term").total
+
+
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
@@ -144,7 +165,7 @@ def test_the_spread_is_complete_and_even(images: int) -> None:
         ("agreements", [], "at least one agreement"),
         ("starts_on", date(2027, 1, 1), "agreements[0].ends_on: "),
         ("terms", None, "agreements[0].terms: "),
-        ("terms", {"currency": "USD", "fees": [{"name": "x"}]}, "agreements[0].terms.fees[0].models: "),
+        ("terms", {"currency": "USD", "fees": [{"name": "x"}]}, "agreements[0].terms.fees[0]."),
         ("account", "circle", "agreements[0].account: "),
         ("colour", "red", "agreements[0].colour: "),
         ("units", [], "declare it under `units`"),

@@ -1,11 +1,11 @@
-"""Which fees an image owes, against a tiny oracle that follows bases the naive way."""
+"""Which fees an image owes and through what, against a tiny oracle that follows bases the naive way."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Conflict, InvalidInput
-from core.registry.lineage import Lineage, Node, owes_of
+from core.registry.lineage import OWED_BY_DEFAULT, ROLES, Lineage, Node, is_owed, owes_of
 
 BASE = Node(1, "base", 10, "own")
 AIR = "urn:air:sd1:lora:civitai:1@2"
@@ -57,6 +57,101 @@ def test_a_model_and_its_adapters_are_counted_once_for_each_fee_bearing_model(no
     assert set(resolved.unknown) == {model, *adapters} & {"nobody", "nothing"}
     assert len(resolved.unknown) == len(set(resolved.unknown))
     assert (resolved.via_model_id is None) == (model in resolved.unknown)
+
+
+RULES = [None, "own", "base", "both", "none"]
+
+
+def owed_by_rule(nodes: dict[int, Node], model: Node, adapters: list[Node], rule: str | None) -> set[int]:
+    """What is owed when adapters owe by this rule, said without roles."""
+    owed = naive(nodes, model.id)
+    for adapter in adapters:
+        says = rule or adapter.owes
+        if says in ("own", "both"):
+            owed |= {adapter.id}
+        if says in ("base", "both"):
+            owed |= set().union(*(naive(nodes, base) for base in adapter.bases))
+    return owed
+
+
+@given(families(), st.data(), st.sampled_from(RULES))
+def test_under_every_rule_for_adapters_a_model_is_owed_once_and_only_what_the_rule_says(nodes, data, rule):
+    by_id = {node.id: node for node in nodes}
+    lineage = Lineage(nodes, {})
+    model = data.draw(st.sampled_from(nodes))
+    adapters = data.draw(st.lists(st.sampled_from(nodes), max_size=4))
+    roles = lineage.resolve(model.slug, [adapter.slug for adapter in adapters]).roles
+    owed = {model_id for model_id, role in roles.items() if is_owed(role, rule)}
+    assert owed == owed_by_rule(by_id, model, adapters, rule)
+    assert {model_id for model_id, role in roles.items() if role == "named"} == naive(by_id, model.id)
+
+
+def test_no_rule_for_adapters_touches_what_the_named_model_owes():
+    assert all(is_owed("named", rule) for rule in RULES)
+    assert [role for role in ROLES if is_owed(role, "none")] == ["named"]
+    assert all(is_owed(role, "both") for role in ROLES)
+    assert [role for role in ROLES if is_owed(role, None)] == list(OWED_BY_DEFAULT)
+
+
+def test_two_adapters_of_one_base_add_it_once_and_nothing_where_it_is_owed_already():
+    lineage = of(BASE, Node(2, "lora", 20, "base", (1,)), Node(3, "ink", 30, "base", (1,)), Node(4, "other", 40, "own"))
+    waived = {2: "adapter_own_waived", 3: "adapter_own_waived"}
+    assert lineage.resolve("other", ["lora", "ink"]).roles == {4: "named", 1: "adapter_base", **waived}
+    assert lineage.resolve("base", ["lora", "ink"]).roles == {1: "named", **waived}
+
+
+CHECKPOINT = "urn:air:sd1:checkpoint:civitai:1@2"
+UNKNOWN = "urn:air:sd1:lora:civitai:77@88"
+
+
+def test_an_unregistered_air_of_a_known_ecosystem_counts_for_its_familys_base():
+    lineage = Lineage([BASE, Node(2, "tune", 20, "own", (1,))], {CHECKPOINT: 1, "urn:air:sd1:checkpoint:x:2@1": 2})
+    found = lineage.resolve("urn:air:sd1:checkpoint:civitai:9@9")
+    assert (found.via_model_id, found.roles, found.unknown) == (1, {1: "named"}, ())
+    assert found.guessed == {"urn:air:sd1:checkpoint:civitai:9@9": 1}
+    found = lineage.resolve("tune", [UNKNOWN])
+    assert (found.roles, found.guessed) == ({2: "named", 1: "adapter_base"}, {UNKNOWN: 1})
+    assert lineage.resolve("base", [UNKNOWN]).roles == {1: "named"}
+
+
+def test_a_registered_air_is_its_model_and_no_guess():
+    lineage = Lineage([BASE, Node(2, "ink", 20, "own", (1,))], {CHECKPOINT: 1, UNKNOWN: 2})
+    found = lineage.resolve(CHECKPOINT, [UNKNOWN])
+    assert (found.roles[2], found.guessed) == ("adapter_own", {})
+
+
+def test_a_guess_made_before_stands_though_the_name_is_registered_by_now():
+    lineage = Lineage([BASE, Node(2, "ink", 20, "own", (1,))], {CHECKPOINT: 1, UNKNOWN: 2})
+    found = lineage.resolve("base", [UNKNOWN], {UNKNOWN: 1})
+    assert (found.roles, found.guessed) == ({1: "named"}, {UNKNOWN: 1})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "urn:air:SD1:lora:civitai:77@88", "URN:AIR:sd1:lora:civitai:77@88", "urn:air:sd1:LoRA:civitai:77@88",
+        "urn:air:sd1:lora:Civitai:77@88", " urn:air:sd1:lora:civitai:77@88", "urn:air:sd1:lora:civitai:77@88 ",
+        "urn:air:sd1:lora:civitai:7 7@88", "urn:air:sd1:lora:civitai:77", "urn:air:sd1:lora:civitai:@88",
+        "urn:air:sd1:lora:civitai:77@", "urn:air:sd1:lora:civitai:77@88:layer", "urn:air:sd1:lora:civitai:77@88@9",
+        "urn:air:sd1:lora:77@88", "urn:air::lora:civitai:77@88", "urn:aid:sd1:lora:civitai:77@88", "sd1",
+        "urn:air:sd1:lora:civitai:77@88\n", "urn:air:sd1:lora:civitai:77@88\u0660", "urn:air:sd2:lora:civitai:77@88",
+    ],
+)  # fmt: skip
+def test_what_is_not_exactly_an_air_of_a_known_ecosystem_is_an_unknown_name(name: str):
+    assert Lineage([BASE], {CHECKPOINT: 1}).resolve("base", [name]).unknown == (name,)
+
+
+def test_an_ecosystem_of_two_base_models_is_nobodys_family():
+    lineage = Lineage([BASE, Node(2, "other", 20, "own")], {CHECKPOINT: 1, "urn:air:sd1:checkpoint:x:2@1": 2})
+    assert lineage.family(UNKNOWN) is None and len(lineage.families("sd1")) == 2
+    assert lineage.resolve("base", [UNKNOWN]).unknown == (UNKNOWN,)
+
+
+def test_only_the_checkpoint_of_a_base_model_makes_an_ecosystem_known():
+    tune = Node(2, "tune", 20, "own", (1,))
+    for air in ("urn:air:sd1:lora:civitai:1@2", "urn:air:sd1:embedding:civitai:1@2"):
+        assert Lineage([BASE], {air: 1}).family(UNKNOWN) is None
+    assert Lineage([BASE, tune], {CHECKPOINT: 2}).family(UNKNOWN) is None
 
 
 @given(families(), st.data())

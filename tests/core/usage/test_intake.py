@@ -19,8 +19,8 @@ from core.errors import Conflict, PerimageError
 from core.usage import intake as writing
 from core.usage.intake import Intake, Submission
 from core.usage.packing import pack_report
-from core.usage.receipt import Receipt, answer
-from core.usage.report import Window, micros, read_report
+from core.usage.receipt import CAPPED, Receipt, answer, images_kept_out
+from core.usage.report import Refusal, Report, Window, micros, read_report
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WINDOW = Window.at(NOW, 35, 5)
@@ -75,11 +75,12 @@ def statuses(sent: Sent, receipt: Receipt | PerimageError) -> list[str]:
 def stored(intake: Intake, licensee_id: int) -> dict[str, tuple]:
     """What the database holds of a licensee's events, in the words of the oracle."""
     rows = intake.connection.execute(
-        "SELECT event_id, model, image_count, occurred_at, adapters, plan FROM usage_events WHERE licensee_id = %s",
+        "SELECT event_id, model, image_count, occurred_at, adapters, plan, output FROM usage_events"
+        " WHERE licensee_id = %s",
         [licensee_id],
     ).fetchall()
     intake.connection.rollback()
-    return {row[0]: (row[1], row[2], micros(row[3]), tuple(row[4]), row[5]) for row in rows}
+    return {row[0]: (row[1], row[2], micros(row[3]), tuple(row[4]), row[5], row[6]) for row in rows}
 
 
 def said(event: dict) -> tuple:
@@ -87,7 +88,8 @@ def said(event: dict) -> tuple:
     full = {**BASE, **event}
     instant = datetime.fromisoformat(full["occurred_at"]) - datetime(2000, 1, 1, tzinfo=UTC)
     adapters = tuple(sorted(set(full.get("adapters", ()))))
-    return full["model"], full["image_count"], instant // timedelta(microseconds=1), adapters, full.get("plan", "")
+    told = full["model"], full["image_count"], instant // timedelta(microseconds=1), adapters
+    return *told, full.get("plan", ""), full.get("output", "image")
 
 
 class Oracle:
@@ -120,6 +122,7 @@ FIELDS = {
     "occurred_at": (NOW - timedelta(microseconds=1)).isoformat(),
     "adapters": ["grain"],
     "plan": "free",
+    "output": "preview",
 }
 
 
@@ -128,7 +131,8 @@ def test_the_same_id_with_another_content_is_a_conflict_whichever_field_differs(
     licensee = new_licensee(intake)
     first = (licensee, "r1", [{"event_id": "a"}])
     other = (licensee, "r2", [{"event_id": "a", field: FIELDS[field]}])
-    same = (licensee, "r3", [{"event_id": "a", "adapters": [], "occurred_at": "2026-11-22T13:00:00+01:00"}])
+    again = {"event_id": "a", "adapters": [], "occurred_at": "2026-11-22T13:00:00+01:00", "output": "image"}
+    same = (licensee, "r3", [again])
     answers = write(intake, first), write(intake, other), write(intake, same)
     assert [statuses(s, a[0]) for s, a in zip((first, other, same), answers, strict=True)] == [
         ["accepted"],
@@ -171,6 +175,7 @@ def test_what_copy_writes_is_what_was_sent(intake: Intake):
     licensee = new_licensee(intake)
     events = [
         {"event_id": "ö" * 255, "model": "模型 😀", "image_count": 1_000_000_000, "plan": "p"},
+        {"event_id": "c", "output": "video_frame"},
         {"event_id": "b", "adapters": ["z", "ä", "a"], "occurred_at": "2026-10-25T02:30:00.123456+02:00"},
     ]
     write(intake, (licensee, "r", events))
@@ -204,7 +209,9 @@ def test_a_server_that_acknowledges_before_it_has_flushed_is_refused(owner_url: 
 
 
 ids = st.sampled_from("abcde")
-events = st.fixed_dictionaries({"event_id": ids}, optional={"image_count": st.just(2), "plan": st.just("paid")})
+events = st.fixed_dictionaries(
+    {"event_id": ids}, optional={"image_count": st.just(2), "plan": st.just("paid"), "output": st.just("upscale")}
+)
 reports = st.tuples(
     st.integers(0, 1), st.sampled_from(["r1", "r2", "r3", "r4"]), st.lists(events, min_size=1, max_size=5)
 )
@@ -322,3 +329,48 @@ def test_one_report_id_with_two_bodies_from_many_writers_at_once_stands_for_one_
         assert len(winners) == 1 and winners.isdisjoint(refused)
         assert (f"{n}-0" in stored(intake, licensee)) == (winners == {0})
     assert len(stored(intake, licensee)) == 20
+
+
+def capped(intake: Intake, sent: Sent, *places: int) -> Submission:
+    """A report some of whose events a reached cap keeps out."""
+    made = submission(intake, sent)
+    made.capped = {place: Refusal(CAPPED, "the month is full") for place in places}
+    made.rows = pack_report(made.report, made.licensee_id, made.report_no, made.capped)
+    return made
+
+
+def test_what_a_cap_keeps_out_is_not_counted_and_the_report_is_kept_as_evidence(intake: Intake):
+    licensee = new_licensee(intake)
+    sent = (licensee, "r", [{"event_id": e, "image_count": n} for n, e in enumerate("abcd", 1)])
+    (receipt,) = intake.write([capped(intake, sent, 1, 2)])
+    assert statuses(sent, receipt) == ["accepted", "rejected", "rejected", "accepted"]
+    assert {e: c[1] for e, c in stored(intake, licensee).items()} == {"a": 1, "d": 4}
+    row = intake.connection.execute("SELECT rejected, image_count, outcomes FROM usage_reports").fetchone()
+    assert row is not None and row[:2] == (2, 5)
+    assert [(run["first"], run["count"], run["code"], run["image_count"]) for run in row[2]] == [(1, 2, CAPPED, 5)]
+    assert images_kept_out(read_report_of(sent), receipt) == 0
+    whole = (licensee, "r2", [{"event_id": "x", "image_count": 9}])
+    (receipt,) = intake.write([capped(intake, whole, 0)])
+    assert images_kept_out(read_report_of(whole), receipt) == 9
+    (again,) = intake.write([capped(intake, whole, 0)])
+    assert isinstance(again, Receipt) and again.replayed and images_kept_out(read_report_of(whole), again) == 9
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_an_event_that_was_taken_before_its_cap_was_reached_stays_taken(intake: Intake, quick: bool):
+    intake.quick = quick
+    licensee = new_licensee(intake)
+    write(intake, (licensee, "r1", [{"event_id": "a"}]))
+    events = [{"event_id": "a"}, {"event_id": "a", "image_count": 2}, {"event_id": "b"}, {"event_id": "b"}]
+    sent = (licensee, "r2", events)
+    (receipt,) = intake.write([capped(intake, sent, 0, 1, 2, 3)])
+    assert statuses(sent, receipt) == ["duplicate", "conflict", "rejected", "rejected"]
+    mixed = (licensee, "r3", [{"event_id": "c"}, {"event_id": "c"}, {"event_id": "d"}, {"event_id": "d"}])
+    (receipt,) = intake.write([capped(intake, mixed, 0, 3)])
+    assert statuses(mixed, receipt) == ["rejected", "accepted", "accepted", "duplicate"]
+    assert sorted(stored(intake, licensee)) == ["a", "c", "d"]
+
+
+def read_report_of(sent: Sent) -> Report:
+    events = [{**BASE, **event} for event in sent[2]]
+    return read_report(msgspec.json.encode({"report_id": sent[1], "events": events}), WINDOW)

@@ -42,14 +42,14 @@ def test_of_one_id_twice_in_a_report_the_first_counts_and_the_second_is_compared
 
 def test_what_is_stored_decides_even_against_the_first_in_the_report():
     report = report_of(("a", 3), ("a", 2))
-    verdict = judge(report, {}, {"a": ("sd-1", 2, 0, (), "")})
+    verdict = judge(report, {}, {"a": ("sd-1", 2, 0, (), "", "image")})
     assert statuses(report, verdict) == ["conflict", "duplicate"]
     assert (verdict.image_count, verdict.counts) == (0, Counts(conflict=1, duplicate=1))
 
 
 def test_a_conflict_names_what_differs_and_tells_nothing_of_what_is_stored():
     report = report_of(("a", 77))
-    verdict = judge(report, {}, {"a": ("secret-model", 12345, 0, (), "")})
+    verdict = judge(report, {}, {"a": ("secret-model", 12345, 0, (), "", "image")})
     (result,) = answer(report, Receipt(AT, verdict)).results
     assert result.code == "event_id_reused"
     assert "model and image_count" in str(result.message)
@@ -78,10 +78,10 @@ events = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 2)), min_siz
     st.sets(st.integers(0, 9), max_size=3),
 )
 def test_a_stored_verdict_tells_the_same_answer_and_its_sums_are_those_of_its_results(sent, holds, stored, refused):
-    refusals = {p: Refusal("invalid_event", f"because {p % 2}") for p in refused if p < len(sent) + len(refused)}
-    refusals = {p: r for p, r in refusals.items() if p < len(sent) + len(refusals)}
+    places = [place for n, place in enumerate(sorted(refused)) if place <= len(sent) + n]
+    refusals = {place: Refusal("invalid_event", f"because {place % 2}") for place in places}
     report = report_of(*sent, refusals=refusals)
-    known = {event_id: ("sd-1", count, 0, (), "") for event_id, count in stored.items()}
+    known = {event_id: ("sd-1", count, 0, (), "", "image") for event_id, count in stored.items()}
     verdict = judge(report, holds, known)
     first = answer(report, Receipt(AT, verdict))
     again = Verdict(

@@ -37,15 +37,37 @@ def test_a_good_report_is_read_whole():
             "report_id": "r",
             "source": "host",
             "sequence": 7,
-            "events": [{**GOOD, "adapters": ["z", "a", "z"], "plan": "free"}, {**GOOD, "event_id": "b"}],
+            "events": [
+                {**GOOD, "adapters": ["z", "a", "z"], "plan": "free", "output": "preview"},
+                {**GOOD, "event_id": "b"},
+            ],
         }
     )
     assert (found.report_id, found.source, found.sequence, found.ids) == ("r", "host", 7, ["a", "b"])
     assert [content(*pair) for pair in zip(found.events, found.instants, strict=True)] == [
-        ("sd-1", 3, micros(datetime(2026, 11, 22, 11, tzinfo=UTC)), ("a", "z"), "free"),
-        ("sd-1", 3, micros(datetime(2026, 11, 22, 11, tzinfo=UTC)), (), ""),
+        ("sd-1", 3, micros(datetime(2026, 11, 22, 11, tzinfo=UTC)), ("a", "z"), "free", "preview"),
+        ("sd-1", 3, micros(datetime(2026, 11, 22, 11, tzinfo=UTC)), (), "", "image"),
     ]
     assert found.refusals == {} and found.distinct
+
+
+@pytest.mark.parametrize("output", reading.OUTPUTS)
+def test_what_was_made_is_one_of_a_few_words(output: str):
+    assert content(read({"report_id": "r", "events": [{**GOOD, "output": output}]}).events[0], 0)[-1] == output
+
+
+@pytest.mark.parametrize(
+    "literal", ['"Image"', '"video frame"', '"image "', '""', "null", "1", "true", '["image"]', '"im\\u0061ges"']
+)
+def test_any_other_word_for_what_was_made_is_refused(literal: str):
+    found = read(body_with(literal, "output"))
+    assert list(found.refusals) == [0] and found.refusals[0].code == "invalid_output"
+    assert "preview" in found.refusals[0].message
+
+
+def test_images_are_what_was_made_where_nothing_is_said():
+    silent, spoken = read({"report_id": "r", "events": [GOOD, {**GOOD, "event_id": "b", "output": "image"}]}).events
+    assert content(silent, 0) == content(spoken, 0)
 
 
 COUNTS = [
@@ -146,7 +168,7 @@ def test_text_that_is_only_strange_is_kept_as_it_was_sent(text: str, ascii_only:
     found = read(json.dumps({"report_id": text, "source": text, "events": events}, ensure_ascii=ascii_only).encode())
     assert found.refusals == {}
     assert (found.report_id, found.source, found.ids) == (text, text, [text])
-    assert content(found.events[0], 0) == (text, 3, 0, (text,), text)
+    assert content(found.events[0], 0) == (text, 3, 0, (text,), text, "image")
 
 
 @pytest.mark.parametrize("field", ["event_id", "model", "image_count", "occurred_at"])
@@ -175,6 +197,7 @@ TWICE = {
     "an empty list": '"adapters":[],"adapters":[]',
     "a shorter list": '"adapters":["x"],"adapters":[]',
     "plan": '"plan":"a","plan":"a"',
+    "output": '"output":"image","output":"image"',
 }
 
 
@@ -254,10 +277,10 @@ def test_the_bounds_of_the_decoder_are_those_of_the_table():
 
 # Text with everything that matters to JSON and to us, in the three ways a string can be written down.
 texts = st.text(st.sampled_from('ab\\"/ \u00e9\u4e2d\U0001f600\n\x00\x7f\u202e{}[]:,'), max_size=6)
-keys = st.sampled_from(["event_id", "model", "image_count", "occurred_at", "adapters", "plan", "sourc\u00e9"])
+keys = st.sampled_from(["event_id", "model", "image_count", "occurred_at", "adapters", "plan", "output", "sourc\u00e9"])
 values = st.one_of(
     texts,
-    st.just(GOOD["occurred_at"]),
+    st.sampled_from([GOOD["occurred_at"], "image", "video_frame"]),
     st.integers(-1, 3),
     st.lists(texts, max_size=2),
     st.sampled_from([None, True, 1.0]),
@@ -292,4 +315,4 @@ def test_both_ways_of_reading_agree_and_no_field_given_twice_is_ever_taken(event
             assert place in piecemeal.refusals
         elif place not in piecemeal.refusals:
             event = piecemeal.events[list(piecemeal.places).index(place)]
-            assert msgspec.to_builtins(event) | {"occurred_at": 0} == plain | {"occurred_at": 0}
+            assert json.loads(msgspec.json.encode(event)) | {"occurred_at": 0} == plain | {"occurred_at": 0}

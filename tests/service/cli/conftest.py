@@ -7,7 +7,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from config.settings import settings
-from service.cli import app, apply, keys  # noqa: F401 - the verbs under test enter themselves
+from service.cli import agreements, app, apply, explain, keys, quote  # noqa: F401 - the verbs under test enter themselves
 
 Perimage = Callable[..., Result]
 

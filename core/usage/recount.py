@@ -1,0 +1,85 @@
+"""The statements that turn events into daily counts, and move counts when a combination of names means something else.
+
+All of them run under the lock of the roll-up's watermark, and count events of transactions below it only.
+"""
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.usage.resolve import Outcome, stored
+from core.usage.tables import Resolution
+
+_KEY = "licensee_id, model_id, day, via_model_id, plan, role, output"
+_GROUPS = """
+SELECT e.licensee_id, owing.model_id, (e.occurred_at AT TIME ZONE a.zone)::date AS day, {via} AS via_model_id, e.plan,
+       owing.role, e.output, sum(e.image_count) AS image_count, count(*) AS event_count
+FROM usage_events e {resolved}
+CROSS JOIN LATERAL unnest({models}, {roles}) AS owing (model_id, role)
+JOIN models m ON m.id = owing.model_id
+JOIN accounts a ON a.licensee_id = e.licensee_id AND a.licensor_id = m.licensor_id
+WHERE e.xid >= CAST(:since AS xid8) AND e.xid < CAST(:until AS xid8) {only}
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+"""
+_ADD = f"""
+INSERT INTO daily_counts ({_KEY}, image_count, event_count)
+{{groups}}
+ON CONFLICT ({_KEY}) DO UPDATE
+SET image_count = daily_counts.image_count + excluded.image_count,
+    event_count = daily_counts.event_count + excluded.event_count
+"""
+_OF_NEW = _GROUPS.format(
+    via="r.via_model_id",
+    resolved="""
+JOIN resolutions r ON r.licensee_id = e.licensee_id AND r.model = e.model AND r.adapters = e.adapters
+                  AND e.xid >= r.first_xid AND (r.until_xid IS NULL OR e.xid < r.until_xid)""",
+    models="r.model_ids",
+    roles="r.roles",
+    only="",
+)
+_OF_ONE = _GROUPS.format(
+    via="CAST(:via AS bigint)",
+    resolved="",
+    models="CAST(:models AS bigint[])",
+    roles="CAST(:roles AS text[])",
+    only="AND e.licensee_id = :licensee_id AND e.model = :model AND e.adapters = CAST(:adapters AS text[])",
+)
+COUNT_NEW = text(_ADD.format(groups=_OF_NEW))
+_ADD_ONE = text(_ADD.format(groups=_OF_ONE))
+_TAKE_ONE = text(f"""
+UPDATE daily_counts d
+SET image_count = d.image_count - taken.image_count, event_count = d.event_count - taken.event_count
+FROM ({_OF_ONE}) taken
+WHERE (d.licensee_id, d.model_id, d.day, d.via_model_id, d.plan, d.role, d.output)
+    = (taken.licensee_id, taken.model_id, taken.day, taken.via_model_id, taken.plan, taken.role, taken.output)
+""")  # noqa: S608
+_DROP_EMPTY = text("DELETE FROM daily_counts WHERE licensee_id = :licensee_id AND event_count = 0")
+
+
+def move(session: Session, row: Resolution, outcome: Outcome, watermark: int) -> None:
+    """Counts a combination's events for what it comes down to now, and no more for what it came down to; keeps it.
+
+    Only what differs is touched, so an image that is counted for a model already is not counted for it again.
+    """
+    before = stored(row)
+    old, new = dict(before.roles), dict(outcome.roles)
+    if before.via_model_id == outcome.via_model_id:
+        same = {model_id for model_id, role in old.items() if new.get(model_id) == role}
+        old = {model_id: role for model_id, role in old.items() if model_id not in same}
+        new = {model_id: role for model_id, role in new.items() if model_id not in same}
+    until = watermark if row.until_xid is None else min(row.until_xid, watermark)
+    events = {"since": str(row.first_xid), "until": str(until), "licensee_id": row.licensee_id, "model": row.model}
+    events["adapters"] = list(row.adapters)
+    if old:
+        session.execute(_TAKE_ONE, {**events, **_counted(before.via_model_id, old)})
+        session.execute(_DROP_EMPTY, {"licensee_id": row.licensee_id})
+    if new:
+        session.execute(_ADD_ONE, {**events, **_counted(outcome.via_model_id, new)})
+    for column, value in outcome.columns().items():
+        setattr(row, column, value)
+    session.flush()
+
+
+def _counted(via: int | None, roles: dict[int, str]) -> dict[str, Any]:
+    return {"via": via, "models": list(roles), "roles": list(roles.values())}
