@@ -19,16 +19,21 @@ MIGRATION_LOCK = 7_305_491_001  # any number, the same in every process: one mig
 
 def run() -> None:
     url = context.config.attributes.get("owner_url") or settings().database_owner_url or settings().database_url
-    with make_engine(url, role=None).connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        connection.execute(text("SET lock_timeout = '4s'"))
-        connection.execute(text("SET statement_timeout = '30s'"))
-        connection.commit()
-        context.configure(
-            connection=connection, target_metadata=Base.metadata, transaction_per_migration=True, compare_type=True
-        )
-        with context.begin_transaction():
-            context.run_migrations()
+    engine = make_engine(url, role=None)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            connection.execute(text("SET lock_timeout = '4s'"))
+            connection.execute(text("SET statement_timeout = '30s'"))
+            connection.commit()
+            context.configure(
+                connection=connection, target_metadata=Base.metadata, transaction_per_migration=True, compare_type=True
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+
+    finally:
+        engine.dispose()  # with the connection goes the lock
 
 
 run()

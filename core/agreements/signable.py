@@ -140,10 +140,11 @@ def _of_models(terms: Terms, parties: Parties, models: Mapping[str, Licensable])
                     f"{slug} belongs to {model.licensor}, not to {parties.licensor}: its fee needs an agreement with "
                     f"{model.licensor}",
                 )
-            elif model.owes == "base":
+            elif model.owes == "base" and terms.adapters not in ("own", "both"):
                 yield (
                     path,
-                    f"{slug} owes only the fee of its base, so no image is counted for it: list the base instead",
+                    f"{slug} owes only the fee of its base, so no image is counted for it: list the base instead, or "
+                    "write `adapters: own` or `both` for terms under which adapters owe fees of their own",
                 )
 
 

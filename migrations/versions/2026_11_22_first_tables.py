@@ -325,7 +325,8 @@ def upgrade() -> None:
         sa.Column("error", sa.String(), nullable=True),
         sa.Column("finished_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "state IN ('waiting', 'counted', 'closed', 'issued', 'finished', 'failed')", name=op.f("ck_billing_run_items_state")
+            "state IN ('waiting', 'counted', 'closed', 'issued', 'finished', 'failed')",
+            name=op.f("ck_billing_run_items_state"),
         ),
         sa.ForeignKeyConstraint(["agreement_id"], ["agreements.id"], name=op.f("fk_billing_run_items_agreement_id")),
         sa.ForeignKeyConstraint(["invoice_id"], ["invoices.id"], name=op.f("fk_billing_run_items_invoice_id")),

@@ -1,6 +1,7 @@
 """What the options of `perimage quote` mean: prices, volumes, forecasts, floors. Each refusal names its option."""
 
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,11 @@ def forecast(
         return None
     if monthly is not None and images is not None:
         raise InvalidInput("invalid_forecast", "say how many images in the first month or in all, not both")
-    weights = tuple(amount(weight.strip(), "--season") for weight in season.split(",")) if season else ()
+    weights = tuple(Fraction(amount(weight.strip(), "--season")) for weight in season.split(",")) if season else ()
     return Forecast(
-        monthly=monthly,
+        monthly=None if monthly is None else Fraction(monthly),
         total=images,
-        growth=percentage(growth, "--growth") if growth else 0,
+        growth=percentage(growth, "--growth") if growth else Fraction(0),
         weights=weights,
         months=months,
     )
@@ -89,8 +90,6 @@ def table(wanted: bool, rates: str | None, volumes: str | None) -> "TableAsk | N
 
 def floor(free_share: str | None, margin: str | None, credit: str | None, decimals: int | None) -> "FloorAsk | None":
     """The pass-through floor of --free-share, --margin and --credit."""
-    from fractions import Fraction
-
     from core.agreements.reading import positive, unit_code
     from core.errors import InvalidInput
     from core.rating.forecast import percentage

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import date, timedelta
 from typing import Any
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -143,8 +144,9 @@ def _findings(console: Any, quoted: dict[str, Any], *, named: bool) -> None:
     even = quoted.get("break_even")
     if even and even["commitments"]:
         at = "at no volume" if even["images"] is None else f"{even['images']:,} images"
-        days = f"{even['from']} to {even['until']}, exclusive"
-        console.print(f"{escape(whose)}Break-even: [bold]{at}[/bold] over the {even['over']} ({days})")
+        days = f"{even['from']} to {date.fromisoformat(even['until']) - timedelta(days=1)}"
+        spread = "" if even["images"] is None else ", spread evenly"
+        console.print(f"{escape(whose)}Break-even: [bold]{at}[/bold] over the {even['over']} ({days}){spread}")
     if "pass_through_floor" in quoted:
         console.print(escape(whose + quoted["pass_through_floor"]["sentence"]))
 

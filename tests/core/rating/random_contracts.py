@@ -156,6 +156,49 @@ def cases(draw: Any, kinds: tuple[str, ...] = ALL_KINDS, amendments: int = 3) ->
 
 
 @st.composite
+def rolling_cases(draw: Any) -> Case:
+    """Half a year of monthly and quarterly commitments that are now missed and now passed, so that things roll over.
+
+    Volumes of the months vary about the quantities promised; prices are simple, for other cases try those.
+    """
+    start = FIRST.replace(day=draw(st.sampled_from([1, 1, 15]))) + draw(st.integers(0, 2)) * 31 * DAY
+    days = draw(st.integers(100, 210))
+    fees: list[dict[str, Any]] = [
+        {"name": "fee 0", "models": ["alder", "birch"], "schedule": {"kind": "flat", "rate": draw(rates(2))}},
+        {"name": "fee 1", "models": ["cedar"], "schedule": {"kind": "flat", "rate": "1"}},
+    ]
+    promised = [draw(commitments(n, fees, start)) for n in range(draw(st.integers(1, 3)))]
+    for promise in promised:
+        promise["period"] = draw(st.sampled_from(["month", "month", "month", "quarter"]))
+        if promise.pop("instalments", None) and promise["period"] == "month":
+            promise["billing"] = "advance"
+        elif promise.get("billing") == "instalments":
+            promise["instalments"] = "month"
+        price = 1 if promise["kind"] == "images" else draw(st.sampled_from([1, 5, 20]))
+        promise["quantity"] = draw(st.integers(50, 2500)) * price
+        if draw(st.integers(0, 3)):
+            share = st.sampled_from(["0", "0.5", "1", "0.333"])
+            unused, excess = draw(st.tuples(share, share).filter(lambda pair: pair != ("0", "0")))
+            promise["rollover"] = {"unused": unused, "excess": excess, "expires_after": draw(st.integers(1, 3))}
+    if draw(st.booleans()):
+        put_in_order(promised, draw(st.permutations([1, 2, 3])))
+    versions = [(start, {"currency": "USD", "fees": fees, "commitments": promised})]
+    for _ in range(draw(st.integers(0, 2))):
+        document = deepcopy(versions[-1][1])
+        document["commitments"][0]["quantity"] = draw(st.integers(50, 2500))
+        document["early_termination"] = draw(st.sampled_from(["prorated", "full"]))
+        versions.append((start + draw(st.integers(0, days)) * DAY, document))
+    counts: dict[tuple[str, date], int] = {}
+    for model in MODELS[: draw(st.integers(1, 3))]:
+        for month in range(8):
+            volume = draw(st.integers(0, 3000))
+            at = start + (month * 30 + draw(st.integers(0, 29))) * DAY
+            counts[model, at] = counts.get((model, at), 0) + volume
+    ended_on = start + draw(st.integers(40, days)) * DAY if draw(st.integers(0, 3)) == 0 else None
+    return Case({"term": (start, start + days * DAY), "versions": versions, "ended_on": ended_on}, counts)
+
+
+@st.composite
 def amended(draw: Any, signed: list[dict[str, Any]], new: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
     """Terms after an amendment: all new, the first ones again, or the last ones with one thing changed."""
     change = draw(st.sampled_from(["new", "first", "nothing", "fee", "rate", "included", "base", "worth", "promise"]))

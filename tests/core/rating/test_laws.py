@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.money import Money
 from core.rating.quote import Offer, quote_usage
 from core.rating.rate import Contract, LineKey, RatedLine, owed
-from tests.core.rating.random_contracts import DAY, MODELS, Case, cases
+from tests.core.rating.random_contracts import DAY, MODELS, Case, cases, rolling_cases
 from tests.oracle import count_events
 from tests.oracle import owed as oracle_owed
 
@@ -44,6 +44,19 @@ def assert_equals_oracle(case: Case, until: date) -> None:
 def test_every_line_is_what_the_oracle_says(case: Case, back: int) -> None:
     assert_equals_oracle(case, case.end)
     assert_equals_oracle(case, case.end - back * DAY)
+
+
+@many
+@given(rolling_cases())
+def test_what_rolls_over_is_what_the_oracle_says(case: Case) -> None:
+    assert_equals_oracle(case, case.end)
+
+
+@pytest.mark.slow
+@nightly
+@given(rolling_cases())
+def test_what_rolls_over_is_what_the_oracle_says_five_thousand_times(case: Case) -> None:
+    assert_equals_oracle(case, case.end)
 
 
 @pytest.mark.slow

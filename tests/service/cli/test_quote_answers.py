@@ -157,7 +157,7 @@ def test_the_curve_is_drawn_into_a_file(perimage: Perimage, tmp_path: Path) -> N
     file = tmp_path / "curve.svg"
     done = perimage("quote", "sd3-enterprise", "anima-flat", "--images", "30000000", "--plot", file)
     assert done.exit_code == 0, done.output
-    assert ElementTree.parse(file).getroot().tag.endswith("svg")
+    assert ElementTree.parse(file).getroot().tag.endswith("svg")  # noqa: S314
     refused = perimage("quote", "sd3-enterprise", "--images", "1", "--plot", tmp_path / "no" / "curve.svg")
     assert refused.exit_code == 2 and "cannot write" in refused.stderr
 
