@@ -90,11 +90,14 @@ def documents(draw: Any, currency: str, start: date, kinds: tuple[str, ...]) -> 
 
 
 def put_in_order(promised: list[dict[str, Any]], numbers: list[int]) -> None:
-    """Gives an order to whatever may have one: every block, and the shortfalls of one kind that do not roll over."""
-    late = [promise for promise in promised if "billing" not in promise and "rollover" not in promise]
+    """Gives an order to every block, and to the shortfalls of one kind, which then may not roll over."""
+    late = [promise for promise in promised if "billing" not in promise]
     for promise, number in zip(promised, numbers, strict=False):
-        if "billing" in promise or (promise in late and promise["kind"] == late[0]["kind"]):
-            promise["order"] = number
+        if "billing" not in promise and promise["kind"] != late[0]["kind"]:
+            continue
+        promise["order"] = number
+        if "billing" not in promise:
+            promise.pop("rollover", None)
 
 
 @st.composite
