@@ -149,6 +149,34 @@ def test_excess_lowers_the_next_block_before_it_is_bought() -> None:
     assert sums(lines, "prepayment") == [("prepayment", Q1.name, 1000, 4000), ("prepayment", Q2.name, 750, 3000)]
 
 
+MONTHLY = {"period": "month", "rollover": {"unused": "1", "excess": "1", "expires_after": 1}}
+FEBRUARY, MARCH = date(2026, 2, 1), date(2026, 3, 1)
+
+
+def test_excess_that_nothing_needed_in_time_is_gone() -> None:
+    counts = {("a-1", date(2026, 1, 5)): 1500, ("a-1", date(2026, 2, 5)): 1000}
+    missed = owed(signed((YEAR.start, terms(MONTHLY)), ended_on=date(2026, 4, 1)), counts, YEAR.end)
+    assert sums(missed, "shortfall") == [("shortfall", "2026-03", 1000, 4000)]
+
+
+@pytest.mark.parametrize("billing", ["shortfall", "advance"])
+def test_nothing_rolls_over_a_gap(billing: str) -> None:
+    held = terms({**MONTHLY, "billing": billing})
+    found = signed((YEAR.start, held), (FEBRUARY, terms()), (MARCH, held), ended_on=date(2026, 4, 1))
+    lines = owed(found, {("a-1", date(2026, 3, 5)): 1500}, YEAR.end)
+    if billing == "advance":
+        assert sums(lines, "drawdown") == [("drawdown", "2026-03", -1000, -4000)]
+    else:
+        assert sums(lines, "shortfall") == [("shortfall", "2026-01", 1000, 4000)]
+
+
+def test_images_do_not_roll_over_into_money() -> None:
+    block = {**MONTHLY, "billing": "advance"}
+    found = signed((YEAR.start, terms(block)), (FEBRUARY, terms({**block, "kind": "money", "quantity": 10})))
+    lines = owed(found, {("a-1", date(2026, 2, 5)): 1500}, MARCH)
+    assert sums(lines, "drawdown") == [("drawdown", "2026-02", 0, -1000)]
+
+
 def test_an_excess_greater_than_a_block_frees_the_next_ones_until_it_expires() -> None:
     eager = {**ADVANCE, "rollover": {"excess": "1", "expires_after": 2}}
     found = owed(signed((YEAR.start, terms(eager))), {("a-1", date(2026, 1, 5)): 2600}, date(2026, 10, 1))
@@ -161,7 +189,7 @@ def test_an_excess_greater_than_a_block_frees_the_next_ones_until_it_expires() -
 
 def test_a_block_shows_when_it_would_be_used_up_and_how_that_was_computed() -> None:
     found = signed((YEAR.start, terms(ADVANCE)))
-    counts = {("a-1", day): 20 for day in Period(Q1.start, date(2026, 2, 10)).each_day()}
+    counts = {("a-1", day): 20 for day in Period(Q1.start, date(2026, 2, 28)).each_day()}  # from the 10th on: not yet
     (state,) = progress(found, counts, date(2026, 2, 10))
     assert (state.billing, state.target, state.counted, state.remaining) == ("advance", 1000, 800, 200)
     assert (state.fraction_done, state.forecast, state.expected_unused) == (Fraction(4, 5), 1800, 0)
