@@ -6,6 +6,7 @@ RUN pip install --no-cache-dir uv
 WORKDIR /perimage
 # First what changes rarely: this layer is built again only when the lock changes.
 COPY pyproject.toml uv.lock README.md ./
+COPY sdk/pyproject.toml sdk/README.md sdk/
 RUN uv sync --frozen --no-dev --no-install-workspace
 COPY . .
 RUN uv sync --frozen --no-dev --no-editable

@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 PINS := constraints.txt
 PIP := $(RUN)python -m pip --disable-pip-version-check --quiet
-UV_SYNC := uv sync --quiet --frozen --all-extras
+UV_SYNC := uv sync --quiet --frozen --all-extras --all-packages
 HOSTS := grep -oE "https?://[^/]+" uv.lock | sort -u
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up serve test test-all lint bench lock clean
@@ -45,7 +45,7 @@ lock:  ## write uv.lock and constraints.txt anew; needs uv (ARGS=--upgrade for n
 	@before=$$($(HOSTS)); uv lock $(ARGS) && if [ "$$($(HOSTS))" != "$$before" ]; then \
 	  echo "uv.lock names another index than before; lock again with the default index." >&2; exit 1; fi
 	@echo '# Written by make lock: what pip installs where there is no uv; the versions and hashes of uv.lock.' >$(PINS)
-	@uv export --quiet --frozen --all-extras --no-emit-project --no-annotate --no-header >>$(PINS)
+	@uv export --quiet --frozen --all-extras --no-emit-workspace --no-annotate --no-header >>$(PINS)
 
 clean:  ## remove .venv and every cache; your data in .local stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
@@ -53,7 +53,7 @@ clean:  ## remove .venv and every cache; your data in .local stays
 
 # The stamp is written last, so an interrupted run is simply done again. uv is tried with its own list of authorities,
 # then with this machine's, which a company network may need; pip is there when uv cannot.
-$(READY): pyproject.toml uv.lock $(PINS)
+$(READY): pyproject.toml sdk/pyproject.toml uv.lock $(PINS)
 	@rm -f $@
 	@if command -v uv >/dev/null; then \
 	  echo "Installing into $(VENV) with uv ..."; \
@@ -79,4 +79,4 @@ $(READY): pyproject.toml uv.lock $(PINS)
 	fi; \
 	echo "Installing $$(grep -c == $(PINS)) packages into $(VENV) with pip; about a minute the first time ..."
 	@$(PIP) install --require-hashes -r $(PINS)
-	@$(PIP) install --no-deps --editable .
+	@$(PIP) install --no-deps --editable . --editable ./sdk

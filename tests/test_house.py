@@ -20,7 +20,7 @@ import core.usage.tables  # noqa: F401
 from core.database import Base, make_engine
 
 HOUSE = Path(__file__).resolve().parents[1]
-ROOMS = ("core", "service", "worker", "config", "stack", "migrations", "bench", "tests")
+ROOMS = ("core", "service", "worker", "config", "stack", "migrations", "sdk", "bench", "tests")
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "models.py", "service.py", "common.py", "misc.py"}
 LONGEST_FILE = 450
 
