@@ -16,7 +16,7 @@ from core.rating.schedule import price_run, split_included
 _ONE, _NOTHING = Decimal(1), Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there are many, and a frozen one takes twice as long to make
 class Piece:
     """A subject's images in one cell. `first` numbers them in the month, zero-rated ones aside; `first_of_all` with."""
 
@@ -32,7 +32,7 @@ class Piece:
         return self.cell.terms.conversions[self.cell.conversion_index].rate if self.cell.terms.conversions else _ONE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Segment:
     """A run of pieces at one price."""
 
@@ -56,8 +56,8 @@ def _segment(service: Period, subject: str, pieces: list[Piece]) -> _Segment:
 def month_lines(contract: Contract, service: Period, cells: tuple[Cell, ...], tally: Tally) -> Iterator[RatedLine]:
     """The fee lines of one service period."""
     for subject, pieces in pieces_of(contract, cells, tally).items():
-        paid = sum(piece.images for piece in pieces if piece.fee.schedule.kind != "zero")
-        if any(piece.fee.base_fee is not None for piece in pieces):
+        paid = sum([piece.images for piece in pieces if piece.fee.schedule.kind != "zero"])
+        if [piece for piece in pieces if piece.fee.base_fee is not None]:
             for segment in _segments(service, subject, pieces, _base_price):
                 if segment.pieces[0].fee.base_fee is not None:
                     yield _base(contract, segment)
@@ -72,7 +72,7 @@ def pieces_of(contract: Contract, cells: tuple[Cell, ...], tally: Tally) -> dict
     reached: dict[str, tuple[int, int]] = {}
     for cell in cells:
         for subject, fee, models in contract.fees_of_subjects(cell.amendment):
-            images = sum(tally[model][cell.index] for model in models if model in tally)
+            images = sum([tally[model][cell.index] for model in models if model in tally])
             first, first_of_all = reached.get(subject, (0, 0))
             found.setdefault(subject, []).append(Piece(cell, fee, models, images, first, first_of_all))
             priced = 0 if fee.schedule.kind == "zero" else images

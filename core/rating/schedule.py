@@ -15,7 +15,7 @@ from core.money import plain
 from core.rating.line import rate_digits, times
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Priced:
     """The exact amount of a run in the agreement's unit, its single price if it has one, and one working per price."""
 
