@@ -1,0 +1,10 @@
+"""Statements that both sides attest."""
+
+revision = "statements"
+down_revision = "payments"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
