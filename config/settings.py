@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 STACK_FILE = "stack.json"
+SIGNING_KEY_FILE = "signing.key"
 
 
 class Settings(BaseSettings):
@@ -27,12 +28,31 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(default="", alias="REDIS_URL", description="Redis or Valkey: broker of the Celery tasks")
     service_url: str = Field(default="", description="where this installation answers, for links and for the demo")
+    signing_key: str = Field(default="", repr=False, description="signs receipts: 32 random bytes in base64")
+    signing_key_file: Path | None = Field(default=None, description="file that holds the signing key instead")
     max_body_bytes: int = Field(default=1024 * 1024, description="largest body of a usage report")
+    max_import_bytes: int = Field(default=2 * 1024**3, description="largest file of usage")
+    meter_key: str = Field(default="", repr=False, description="with which `perimage import` reports")
     past_days: int = Field(default=35, description="how old usage may be without a back-fill permission")
     future_minutes: int = Field(default=5, description="how far ahead a licensee's clock may be")
     rollup_seconds: float = Field(default=5.0, description="how often beat asks for a roll-up")
     sweep_seconds: float = Field(default=30.0, description="how often beat looks for work whose lease is over")
     lease_seconds: int = Field(default=60, description="how long a worker may hold a piece of work")
+    stripe_api_key: str = Field(default="", repr=False, description="secret key; without it nothing is sent to Stripe")
+    stripe_webhook_secret: str = Field(default="", repr=False, description="whsec_...: with which Stripe signs webhooks")
+    stripe_api_base: str = Field(default="", description="another address than Stripe's own, for a stand-in")
+    stripe_seconds: float = Field(default=5.0, description="how often beat looks for work at Stripe")
+    stripe_reconcile_seconds: float = Field(default=86_400.0, description="how often beat compares with Stripe")
+    stripe_lease_seconds: int = Field(default=120, description="how long a worker may take for a step at Stripe")
+    stripe_calls_a_second: int = Field(default=10, ge=1, description="steps at Stripe a second, by all workers together")
+    smtp_url: str = Field(default="", repr=False, description="mail server: smtp://user:password@host:587")
+    mail_from: str = Field(default="", description="address that notices are sent from; without it no e-mail")
+    allow_private_webhooks: bool = Field(
+        default=False, description="for tests: webhooks may go to private addresses and to http"
+    )
+    notices_seconds: float = Field(default=30.0, description="how often beat looks for what must be told")
+    notice_days_seconds: float = Field(default=900.0, description="how often beat looks for what the day brings")
+    deliveries_seconds: float = Field(default=5.0, description="how often beat looks for notices to deliver")
     kill_point: str = Field(default="", description="for tests: die at this point (core/kill_points.py)")
     log_format: str = Field(default="text", description="text for people, json for machines")
 
@@ -65,11 +85,14 @@ class RunningStack(PydanticBaseSettingsSource):
             stack = json.loads((Path(data) / STACK_FILE).read_text())
         except FileNotFoundError:
             return {}
-        return {
+        found = {
             "DATABASE_URL": stack["database_url"],
             "REDIS_URL": stack["redis_url"],
             "service_url": stack["service_url"],
         }
+        if (key := Path(data) / SIGNING_KEY_FILE).exists():
+            found["signing_key_file"] = key
+        return found
 
 
 _chosen: dict[str, Any] = {}

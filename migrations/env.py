@@ -6,10 +6,14 @@ A migration that needs longer says so itself (`SET LOCAL statement_timeout`).
 from alembic import context
 from sqlalchemy import text
 
+import core.access.tables
 import core.agreements.tables
+import core.audit.tables
 import core.invoicing.tables
 import core.ledger.tables
+import core.notices.tables
 import core.registry.tables
+import core.statements.tables
 import core.usage.tables  # noqa: F401
 from config.settings import settings
 from core.database import Base, make_engine

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from core.errors import NotAllowed
 from core.registry.keys import parse_key, same_secret
 from core.registry.queries import meter_key
+from core.registry.tables import Licensee
 
 BELIEVED_SECONDS = 2.0
 REMEMBERED = 10_000
@@ -29,6 +30,7 @@ class Caller(NamedTuple):
     licensee_id: int
     key_id: int
     backfill_from: date | None
+    licensee: str  # its slug
 
 
 class _Known(NamedTuple):
@@ -80,9 +82,11 @@ class Callers:
         until = time.monotonic() + BELIEVED_SECONDS  # from before the look, so that belief never outlasts it
         with Session(self.engine) as session:
             key = meter_key(session, public_id)
-        if key is None or key.revoked_at is not None:
-            return _Known(until)
-        return _Known(until, key.secret_hash, Caller(key.licensee_id, key.id, key.backfill_from), key.expires_at)
+            if key is None or key.revoked_at is not None:
+                return _Known(until)
+            licensee = session.get_one(Licensee, key.licensee_id)
+            caller = Caller(key.licensee_id, key.id, key.backfill_from, licensee.slug)
+            return _Known(until, key.secret_hash, caller, key.expires_at)
 
 
 def credentials_of(scope_headers: list[tuple[bytes, bytes]]) -> str:

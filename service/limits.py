@@ -1,7 +1,7 @@
 """What a request may cost before anybody looks at what it says: how large, of what kind, how often."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,17 @@ from core.errors import InvalidInput, Unavailable
 Scope = dict[str, Any]
 REQUESTS_A_SECOND = 2_000
 BURST = 10_000
+JSON = (b"application/json",)
 FORGET_AFTER = 10_000  # keys
 
 
 def check_json(scope: Scope, max_bytes: int) -> None:
     """Refuses a body that is announced as too large, as compressed, or as anything but JSON."""
+    check_kind(announced(scope, max_bytes), JSON)
+
+
+def announced(scope: Scope, max_bytes: int) -> bytes:
+    """The Content-Type of a body. Refuses one that is announced as too large or as compressed."""
     content_type = b""
     for name, value in scope["headers"]:
         if name == b"content-type":
@@ -25,10 +31,18 @@ def check_json(scope: Scope, max_bytes: int) -> None:
             raise InvalidInput(
                 "unsupported_content_encoding", "the body must not be compressed: leave out Content-Encoding"
             )
+    return content_type
+
+
+def check_kind(content_type: bytes, kinds: Sequence[bytes]) -> bytes:
+    """Which of these media types was announced, in UTF-8 if anything is said about that; refuses any other."""
     kind, _, parameters = content_type.partition(b";")
+    kind = kind.strip().lower()
     charset = parameters.strip().lower().replace(b'"', b"")
-    if kind.strip().lower() != b"application/json" or charset not in (b"", b"charset=utf-8"):
-        raise InvalidInput("unsupported_content_type", "the body must be sent with Content-Type: application/json")
+    if kind not in kinds or charset not in (b"", b"charset=utf-8"):
+        wanted = " or ".join(each.decode() for each in kinds)
+        raise InvalidInput("unsupported_content_type", f"the body must be sent with Content-Type: {wanted}")
+    return kind
 
 
 async def read_body(receive: Callable[[], Any], max_bytes: int) -> bytes:

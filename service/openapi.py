@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from core.usage.receipt import HOLDS, STATUSES, Answer
 from core.usage.report import Body
+from service.compatible import described
 from service.problems import MEDIA_TYPE, SCHEMA
 
 DESCRIPTION = """Counts images. Answered only after the whole report is committed and flushed.
@@ -18,6 +19,9 @@ DESCRIPTION = """Counts images. Answered only after the whole report is committe
 The sender makes `report_id` and each `event_id` and keeps them: the same report again is answered with its first
 receipt and the header `Perimage-Replayed: true`, and an event is counted at most once for its id, for ever. Repeat
 whatever was not answered, byte for byte. At most 1,000 events and, by default, 1 MiB.
+
+Number the reports of a `source` with `sequence`, one after another, and `/v1/usage/gaps` shows which never arrived.
+Keep the receipt: its body and the header `Perimage-Signature` prove what was received, of which body (`body_sha256`).
 
 Each event has a result of its own, in the order they were sent: `accepted`; `duplicate` (the same was reported
 before); `held` (kept, and counted once the model is registered or the agreement signed); `conflict` (this `event_id`
@@ -52,6 +56,7 @@ REPORT = {
 RECEIPT = {
     "report_id": REPORT["report_id"],
     "received_at": "2026-11-22T09:15:01.482113Z",
+    "body_sha256": "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865",
     "counts": {"accepted": 1, "duplicate": 0, "held": 1, "conflict": 0, "rejected": 0},
     "image_count": 186,
     "results": [
@@ -94,9 +99,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
             schemas.pop(response, None)
         for path in document["paths"].values():
             for operation in path.values():
-                if "422" in operation["responses"]:
+                if "HTTPValidationError" in str(operation["responses"].get("422")):  # the framework's; ours stay
                     operation["responses"]["422"] = _problem("A parameter is wrong.")
-        document["paths"] = {"/v1/usage-reports": {"post": _operation()}, **document["paths"]}
+        document["components"].setdefault("securitySchemes", {}).update(described.SECURITY_SCHEMES)
+        ours = {"/v1/usage-reports": {"post": _operation()}}
+        document["paths"] = {**ours, **document["paths"], **described.paths()}
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -133,6 +140,11 @@ def _operation() -> dict[str, Any]:
         "description": "true when this receipt was given before.",
         "schema": {"type": "string", "enum": ["true"]},
     }
+    signature = {
+        "description": 'keyid="<hex>", ed25519=:<base64>: over the exact bytes of this body; /.well-known/perimage-keys'
+        ".json has the public keys. Absent where the installation has no signing key.",
+        "schema": {"type": "string"},
+    }
     return {
         "tags": ["usage"],
         "operationId": "report_usage",
@@ -143,7 +155,7 @@ def _operation() -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "Committed. One result for each event.",
-                "headers": {"Perimage-Replayed": replayed},
+                "headers": {"Perimage-Replayed": replayed, "Perimage-Signature": signature},
                 "content": json_of("Receipt", RECEIPT),
             },
             **{status: _problem(description) for status, description in PROBLEMS.items()},

@@ -1,13 +1,14 @@
 """Every refusal of this door, as RFC 9457 problem details.
 
 A problem has a `code` for machines, which is also the end of its `type`, and a sentence in `detail` that says what to
-change. Nothing else leaves this door with a status of 400 or more.
+change. Nothing else leaves this door with a status of 400 or more, but for the compatible doors, which say the same in
+the form of their own protocols (`service/compatible/door.py`).
 """
 
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -29,6 +30,7 @@ STATUSES: Mapping[type[PerimageError], int] = {
     Conflict: 409,
     Unavailable: 503,
 }
+LOST = (OperationalError, InterfaceError, PoolTimeout)  # ways in which the database is away
 # Refusals that HTTP has a status of its own for.
 STATUS_OF_CODE = {
     "invalid_json": 400,
@@ -62,8 +64,28 @@ def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | No
     return Response(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def refusal(error: PerimageError) -> Response:
-    """What the core refused, with the status that HTTP has for it."""
+class Said(NamedTuple):
+    """What went wrong with a request, whatever form it is told in."""
+
+    status: int
+    code: str
+    sentence: str
+    headers: Mapping[str, str]
+    members: Mapping[str, Any]
+
+
+def said_of(error: Exception) -> Said:
+    """What to say of an exception, with the status that HTTP has for it. A failure of ours is logged under its id."""
+    if isinstance(error, LOST):
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        log.warning("the database is out of reach: %s", str(reason).strip())
+        sentence = "the database is out of reach; try again later"
+        return Said(503, "database_unavailable", sentence, {"Retry-After": "1"}, {})
+    if not isinstance(error, PerimageError):
+        failure = str(uuid4())
+        log.error("failure %s", failure, exc_info=error)
+        sentence = f"something failed on our side; quote {failure} when you ask about it"
+        return Said(500, "internal_error", sentence, {}, {"id": failure})
     kind = next((kind for kind in STATUSES if isinstance(error, kind)), InvalidInput)
     status = STATUS_OF_CODE.get(error.code, STATUSES[kind])
     members = dict(error.detail)
@@ -72,7 +94,13 @@ def refusal(error: PerimageError) -> Response:
         headers["Retry-After"] = str(members.pop("retry_after"))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="perimage"'
-    return problem(status, error.code, error.sentence, headers, **members)
+    return Said(status, error.code, error.sentence, headers, members)
+
+
+def refusal(error: Exception) -> Response:
+    """An exception as a problem."""
+    said = said_of(error)
+    return problem(said.status, said.code, said.sentence, said.headers, **said.members)
 
 
 def install(app: FastAPI) -> None:
@@ -80,14 +108,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PerimageError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    for lost in (OperationalError, InterfaceError, PoolTimeout):
-        app.add_exception_handler(lost, _database_lost)
+    for lost in LOST:
+        app.add_exception_handler(lost, _refused)
     app.add_exception_handler(DataError, _senseless)
     app.add_exception_handler(Exception, _failed)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, PerimageError)  # noqa: S101 - registered for nothing else
     return refusal(error)
 
 
@@ -108,12 +135,6 @@ async def _http(_request: Request, error: Exception) -> Response:
     return problem(error.status_code, code, sentence, error.headers)
 
 
-async def _database_lost(_request: Request, error: Exception) -> Response:
-    reason = error.orig if isinstance(error, DBAPIError) else error
-    log.warning("the database is out of reach: %s", str(reason).strip())
-    return problem(503, "database_unavailable", "the database is out of reach; try again later", {"Retry-After": "1"})
-
-
 async def _senseless(_request: Request, error: Exception) -> Response:
     """A value that no column can hold, such as a NUL in a name, can come from the request only."""
     log.info("a value the database cannot hold: %s", error)
@@ -122,8 +143,7 @@ async def _senseless(_request: Request, error: Exception) -> Response:
 
 async def _failed(_request: Request, error: Exception) -> Response:
     """Our fault. The sender gets an id to quote; the log has the same id and the traceback."""
-    failure = str(uuid4())
-    log.error("failure %s", failure, exc_info=error)
-    sentence = f"something failed on our side; quote {failure} when you ask about it"
+    response = refusal(error)
     # The server drops the connection after such an error, so say so, or the next request on it would be lost.
-    return problem(500, "internal_error", sentence, {"Connection": "close"}, id=failure)
+    response.headers["Connection"] = "close"
+    return response

@@ -24,6 +24,7 @@ from stack.parts import Kept, Running
 from stack.postgres import Postgres
 from stack.process import StackError, Warden, last_lines
 from stack.programs import Place, Program, perimage
+from stack.signing_key import signing_key_file
 from stack.sockets import listen
 from stack.valkey import Valkey
 
@@ -114,6 +115,9 @@ class Stack:
         }
         if not self.outside.database_url:
             environment["DATABASE_OWNER_URL"] = ""  # an owner of some other database must not meet ours
+        if not self.outside.signing_key:
+            given = self.outside.signing_key_file
+            environment["PERIMAGE_SIGNING_KEY_FILE"] = str(given.absolute() if given else signing_key_file(self.data))
         for program in self.programs(place):
             running = Running(program, environment, self.logs, self.data / "run")
             if program.once:

@@ -4,6 +4,7 @@ Written from RATING.md alone. It shares no code with the core and reads only pla
 documents people write. It goes day by day and adds up fractions; nobody would run it on a real platform.
 
     count_events(events, zones)        images per (licensee, model, day), each event counted once
+    after_correction(images, kind)     what an event counts after one more correction, None if that is refused
     owed(contract, counts, until)      {(kind, subject, start, end, part): (images, minor units)}, zero lines left out
 
 A contract is {"term": (first day, first day after), "versions": [(effective_on, document), ...], "ended_on": day?}.
@@ -39,6 +40,13 @@ def count_events(events, zones, owes=None):
             key = (event["licensee"], model, day)
             counts[key] = counts.get(key, 0) + event["image_count"]
     return counts
+
+
+def after_correction(images, kind, image_count=None, image_delta=None):
+    """What an event of so many images counts once it is withdrawn or amended; None for what would change nothing, or
+    take more than there is."""
+    after = 0 if kind == "withdraw" else image_count if image_count is not None else images + image_delta
+    return None if after < 0 or after == images else after
 
 
 def owed(contract, counts, until):

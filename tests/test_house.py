@@ -12,10 +12,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
+import core.access.tables
 import core.agreements.tables
+import core.audit.tables
 import core.invoicing.tables
 import core.ledger.tables
+import core.notices.tables
+import core.payments.tables
 import core.registry.tables
+import core.statements.tables
 import core.usage.tables  # noqa: F401
 from core.database import Base, make_engine
 
@@ -133,7 +138,11 @@ def test_the_tables_are_what_the_migrations_make(owner_url: str) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
-@pytest.mark.parametrize("table", ["usage_events", "usage_reports", "daily_counts", "resolutions"])
+OF_LICENSEES = ["usage_events", "usage_reports", "usage_corrections", "usage_imports", "daily_counts", "resolutions"]
+OF_LICENSEES += ["zero_reports", "statements", "statement_chunks", "certifications", "disputes", "settlements"]
+
+
+@pytest.mark.parametrize("table", OF_LICENSEES)
 def test_every_key_of_the_usage_tables_starts_with_the_licensee(table: str) -> None:
     for constraint in Base.metadata.tables[table].constraints:
         if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint | ForeignKeyConstraint):

@@ -8,7 +8,8 @@ from config.settings import settings
 from core.kill_points import arm
 from worker.schedule import beat_schedule
 
-app = Celery("perimage", broker=settings().redis_url, include=["worker.tasks"])
+TASKS = ["worker.tasks", "worker.payments", "worker.notices.tasks"]
+app = Celery("perimage", broker=settings().redis_url, include=TASKS)
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",

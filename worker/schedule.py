@@ -10,6 +10,18 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         "roll-up": _every(settings.rollup_seconds, "worker.tasks.roll_up_usage"),
         "sweep": _every(settings.sweep_seconds, "worker.tasks.sweep"),
+        "watch-notices": _every(settings.notices_seconds, "worker.notices.tasks.watch_notices"),
+        "watch-notice-days": _every(settings.notice_days_seconds, "worker.notices.tasks.watch_notice_days"),
+        "deliver-notices": _every(settings.deliveries_seconds, "worker.notices.tasks.deliver_notices"),
+        **(_gateway(settings) if settings.stripe_api_key else {}),
+    }
+
+
+def _gateway(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Beat may be younger than a day, so it asks for the daily comparison each hour; the task knows when it was."""
+    return {
+        "work-gateway": _every(settings.stripe_seconds, "worker.payments.work_gateway"),
+        "reconcile-gateway": _every(min(3600, settings.stripe_reconcile_seconds), "worker.payments.reconcile_gateway"),
     }
 
 

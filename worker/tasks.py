@@ -21,7 +21,7 @@ log = structlog.get_logger()
 def roll_up_usage() -> None:
     """Counts the events that came in since the last time, a step a transaction."""
     more = True
-    with _database_may_be_away("roll-up"):
+    with database_may_be_away("roll-up"):
         while more:
             with new_session() as session:
                 done = roll_up(session)
@@ -34,7 +34,7 @@ def roll_up_usage() -> None:
 @app.task
 def work_item(run_id: int, agreement_id: int) -> None:
     """Works one item of a billing run to its end, a step a transaction."""
-    with _database_may_be_away("billing"):
+    with database_may_be_away("billing"):
         with new_session() as session:
             taken = take_item(session, run_id, agreement_id, timedelta(seconds=settings().lease_seconds))
             session.commit()
@@ -58,7 +58,7 @@ def work_item(run_id: int, agreement_id: int) -> None:
 @app.task
 def sweep() -> None:
     """Finds work that nobody holds, whatever became of the message that announced it, and announces it again."""
-    with _database_may_be_away("sweep"):
+    with database_may_be_away("sweep"):
         with new_session() as session:
             items = items_to_work(session)
         for run_id, agreement_id in items:
@@ -66,7 +66,7 @@ def sweep() -> None:
 
 
 @contextmanager
-def _database_may_be_away(what: str) -> Iterator[None]:
+def database_may_be_away(what: str) -> Iterator[None]:
     """A database out of reach is one line in the log: the work is rows, and the next tick or sweep finds it."""
     try:
         yield

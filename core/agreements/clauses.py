@@ -141,7 +141,11 @@ class Eligibility:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Everything that is in force at an instant under an agreement."""
+    """Everything that is in force at an instant under an agreement.
+
+    `late_interest` is a yearly percentage on what is paid late; `missing_days` is "hold" where a draft with days of no
+    report has to wait for a person.
+    """
 
     currency: str
     unit: str
@@ -153,6 +157,8 @@ class Terms:
     adapters: str | None = None
     definitions: Definitions = field(default=Definitions())
     eligibility: Eligibility | None = None
+    late_interest: Decimal | None = None
+    missing_days: str | None = None
 
     @property
     def models(self) -> tuple[str, ...]:

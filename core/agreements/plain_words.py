@@ -22,7 +22,7 @@ _MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _SAID_OF_TERMS = {"currency", "unit", "conversions", "fees", "commitments", "early_termination", "payment_days"} | {
-    *("adapters", "definitions", "eligibility")
+    *("adapters", "definitions", "eligibility", "late_interest", "missing_days")
 }
 _SAID_OF_FEE = {"name", "models", "per", "schedule", "included_images", "base_fee", "cap"}
 _SAID_OF_SCHEDULE = {"kind", "rate", "band", "size", "price", "tiers"}
@@ -72,7 +72,7 @@ def plain_words(terms: Terms) -> tuple[Passage, ...]:
     passages = (
         Passage("What is owed", tuple(_fees(terms, document))),
         Passage("What is promised", tuple(_promises(terms, document))),
-        Passage("How it is paid", tuple(_payment(terms))),
+        Passage("How it is paid", (*_payment(terms), *_late(terms))),
         Passage("What counts as an image", tuple(_definitions(terms))),
         Passage("Who may hold this licence", tuple(_eligibility(terms))),
         Passage("Also agreed", tuple(_unsaid(document, _SAID_OF_TERMS))),
@@ -210,6 +210,14 @@ def _payment(terms: Terms) -> Iterator[str]:
         yield f"{since} {terms.unit} is worth {number_said(conversion.rate)} {terms.currency}."
     if terms.conversions:
         yield "Each line of an invoice is converted and rounded once, half a minor unit upwards."
+
+
+def _late(terms: Terms) -> Iterator[str]:
+    if terms.late_interest is not None:
+        percent = number_said(terms.late_interest)
+        yield f"What is paid late bears simple interest of {percent} % a year, by the day, a year having 365 days."
+    if terms.missing_days == "hold":
+        yield "An invoice for days of which nothing was reported, not even zero, waits until somebody releases it."
 
 
 def _definitions(terms: Terms) -> Iterator[str]:

@@ -1,8 +1,11 @@
 """What callers ask of the agreements."""
 
+import json
+from collections.abc import Sequence
 from datetime import date, datetime
+from functools import lru_cache
 
-from sqlalchemy import func, select
+from sqlalchemy import String, cast, func, select
 from sqlalchemy.orm import Session
 
 from core.agreements.coverage import AccountCalendar, Coverage
@@ -21,6 +24,7 @@ __all__ = [
     "agreement_versions",
     "cover_of",
     "coverage",
+    "promised",
     "promised_versions",
     "signed_agreements",
     "today_in",
@@ -51,11 +55,11 @@ def agreement_versions(session: Session, agreement_id: int) -> list[tuple[date, 
     On each day the last of them that is effective by then is in force (`core.agreements.coverage.in_force`).
     """
     versions = session.execute(
-        select(Amendment.effective_on, Amendment.terms)
+        select(Amendment.effective_on, cast(Amendment.terms, String))
         .where(Amendment.agreement_id == agreement_id)
         .order_by(Amendment.number)
     )
-    found = [(effective_on, parse_terms(document)) for effective_on, document in versions]
+    found = [(effective_on, _terms(document)) for effective_on, document in versions]
     if not found:
         raise NotFound("unknown_agreement", f"there is no agreement with the id {agreement_id}")
     return found
@@ -63,13 +67,22 @@ def agreement_versions(session: Session, agreement_id: int) -> list[tuple[date, 
 
 def promised_versions(session: Session, agreement_id: int) -> tuple[tuple[date, Terms], ...]:
     """The versions as rating must read them: promises over the term stay with the term that they were made for."""
+    return promised(session, agreement_id, agreement_versions(session, agreement_id))
+
+
+def promised(
+    session: Session, agreement_id: int, versions: Sequence[tuple[date, Terms]]
+) -> tuple[tuple[date, Terms], ...]:
+    """The same for versions that were read already. Only promises over the term can be stretched by an extension."""
+    if not any(commitment.period == "term" for _, terms in versions for commitment in terms.commitments):
+        return tuple(versions)
     rows = session.execute(
         select(AgreementEvent.effective_on, AgreementEvent.amendment_number)
         .where(AgreementEvent.agreement_id == agreement_id, AgreementEvent.kind == "extended")
         .order_by(AgreementEvent.id)
     )
     extensions = [Extension(stood, last_version) for stood, last_version in rows]
-    return as_promised(agreement_versions(session, agreement_id), extensions)
+    return as_promised(versions, extensions)
 
 
 def agreement_events(session: Session, agreement_id: int) -> list[AgreementEvent]:
@@ -107,6 +120,12 @@ def agreement_named(session: Session, slug: str) -> Agreement:
     if found is None:
         raise NotFound("unknown_agreement", f"there is no agreement called {slug}")
     return found
+
+
+@lru_cache(maxsize=4096)
+def _terms(document: str) -> Terms:
+    """Terms are values, and the same document is read many times in a month."""
+    return parse_terms(json.loads(document))
 
 
 def _period(start: date | None, end: date | None) -> Period:

@@ -42,6 +42,8 @@ The document, with every key (those marked ? may be left out):
                                         those before them leave over
     early_termination?: prorated | full                            what an early end leaves of a running period
     payment_days?: 30
+    late_interest?: {yearly_percent: "9.5"}     simple interest on what is paid late, by the day, actual/365
+    missing_days?: hold                 an invoice with days of no report and no word of zero waits for a person
     adapters?: base | own | both | none
     definitions?: {image?: delivered | saved | requested, counted?: [previews, upscales, rejected],
                    video_frame_factor?: "0.04", text?: ...}
@@ -70,6 +72,7 @@ from core.agreements.clauses import (
 from core.agreements.commitments import check_commitments, commitment_document, commitment_in
 from core.agreements.reading import (
     Section,
+    amount,
     count,
     currency_code,
     day,
@@ -101,6 +104,9 @@ __all__ = [
 ]
 
 
+MOST_PERCENT = 100  # a year; more is a slip of the pen, and usury nearly everywhere
+
+
 def parse_terms(document: Mapping[str, Any]) -> Terms:
     """The terms written in a document (YAML or JSON, already loaded).
 
@@ -121,6 +127,8 @@ def parse_terms(document: Mapping[str, Any]) -> Terms:
         adapters=section.optional("adapters", one_of("base", "own", "both", "none"), None),
         definitions=section.optional("definitions", _definitions, Definitions()),
         eligibility=section.optional("eligibility", _eligibility, None),
+        late_interest=section.optional("late_interest", _late_interest, None),
+        missing_days=section.optional("missing_days", one_of("hold"), None),
     )
     section.done()
     _check_fees(terms)
@@ -166,6 +174,8 @@ def terms_document(terms: Terms) -> dict[str, Any]:
                     "text": who.text or None,
                 }
             ),
+            "late_interest": terms.late_interest and {"yearly_percent": plain(terms.late_interest)},
+            "missing_days": terms.missing_days,
         }
     )
 
@@ -341,6 +351,15 @@ def _eligibility(value: object, path: str) -> Eligibility:
         text=part.optional("text", text, ""),
     )
     part.done()
+    return found
+
+
+def _late_interest(value: object, path: str) -> Decimal:
+    part = Section(value, path)
+    found = part.required("yearly_percent", amount)
+    part.done()
+    if not 0 < found <= MOST_PERCENT:
+        refuse(f"{path}.yearly_percent", f'write a percentage above 0 and up to {MOST_PERCENT}, such as "9.5"')
     return found
 
 

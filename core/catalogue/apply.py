@@ -19,9 +19,10 @@ from core.catalogue.declare import AgreementEntry, Declared, EndsEarly, UnitEntr
 from core.errors import Conflict
 from core.period import Period
 from core.registry import register
+from core.registry.billing import Billing, billing_of
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
 from core.registry.lineage import owes_of
-from core.registry.tables import Account, Licensee, Licensor, Model, ModelBase, ModelName
+from core.registry.tables import Account, ApprovalLimit, Licensee, Licensor, Model, ModelBase, ModelName
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('perimage catalogue'))")
 
@@ -59,23 +60,34 @@ def standing(session: Session) -> Declared:
     licensees = {
         row.id: row for row in session.scalars(select(Licensee).order_by(Licensee.id).execution_options(**_FRESH))
     }
+    limits = {(row.licensor_id, row.account_id): row.second_person_above_minor for row in _limits(session)}
     accounts = {
-        id_: AccountEntry(licensors[licensor_id].slug, licensees[licensee_id].slug, currency, zone)
-        for id_, licensor_id, licensee_id, currency, zone in session.execute(
-            select(Account.id, Account.licensor_id, Account.licensee_id, Account.currency, Account.zone).order_by(
-                Account.id
-            )
+        row.id: AccountEntry(
+            licensors[row.licensor_id].slug,
+            licensees[row.licensee_id].slug,
+            row.currency,
+            row.zone,
+            None if billing_of(row) == Billing() else billing_of(row),
+            limits.get((row.licensor_id, row.id)),
         )
+        for row in session.scalars(select(Account).order_by(Account.id).execution_options(**_FRESH))
     }
     units = session.scalars(select(Unit).order_by(Unit.code).execution_options(**_FRESH))
     return Declared(
-        licensors={r.slug: LicensorEntry(r.slug, _contact(r), r.invoice_prefix) for r in licensors.values()},
+        licensors={
+            r.slug: LicensorEntry(r.slug, _contact(r), r.invoice_prefix, limits.get((r.id, None)))
+            for r in licensors.values()
+        },
         licensees={r.slug: LicenseeEntry(r.slug, _contact(r)) for r in licensees.values()},
         models=_models(session, {id_: licensor.slug for id_, licensor in licensors.items()}),
         units={unit.code: UnitEntry(unit.code, unit.name, unit.decimals) for unit in units},
         accounts={(account.licensor, account.licensee): account for account in accounts.values()},
         agreements=_agreements(session, accounts),
     )
+
+
+def _limits(session: Session) -> Iterable[ApprovalLimit]:
+    return session.scalars(select(ApprovalLimit).execution_options(**_FRESH))
 
 
 def _contact(party: Licensor | Licensee) -> Contact:
@@ -151,6 +163,7 @@ def _carry_out(session: Session, changes: Changes, today: date) -> None:
     for party, kind in ((Licensor, "licensor"), (Licensee, "licensee")):
         for step in _altered(changes, kind):
             register.change_contact(session, party, step.key, step.after.contact)
+    _billing(session, changes)
     models = _altered(changes, "model")
     register.rename_models(session, {s.key: s.after.name for s in models if s.after.name != s.before.name})
     register.add_names(session, {name: s.key for s in models for name in s.after.names - s.before.names})
@@ -164,6 +177,18 @@ def _new(changes: Changes, kind: str) -> list[Any]:
 
 def _altered(changes: Changes, kind: str) -> list[Step]:
     return [step for step in changes.changed if step.kind == kind]
+
+
+def _billing(session: Session, changes: Changes) -> None:
+    for step in _altered(changes, "account"):
+        entry: AccountEntry = step.after
+        if entry.billing is not None:
+            register.change_billing(session, entry.licensor, entry.licensee, entry.billing)
+        if entry.second_person_above_minor is not None:
+            register.set_approval_limit(session, entry.licensor, entry.licensee, entry.second_person_above_minor)
+    for step in _altered(changes, "licensor"):
+        if step.after.second_person_above_minor is not None:
+            register.set_approval_limit(session, step.key, None, step.after.second_person_above_minor)
 
 
 def _units(session: Session, changes: Changes) -> None:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,9 @@ from core.agreements.terms import terms_document
 from core.catalogue.declare import AgreementEntry, Declared, UnitEntry
 from core.catalogue.history import Instead, differences, refused_edits
 from core.errors import PerimageError
+from core.money import plain
 from core.period import Period
+from core.registry.billing import Billing
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
 from core.registry.lineage import Lineage, Node
 
@@ -133,7 +136,8 @@ class _Comparison:
                     "invoice_prefix",
                     f"{licensor.invoice_prefix} numbers the invoices of {holder}: choose another",
                 )
-            self._settle("licensor", slug, before, licensor, _contact_changes(before, licensor))
+            altered = (*_contact_changes(before, licensor), *_limit_changes(before, licensor))
+            self._settle("licensor", slug, before, licensor, altered)
         for slug, licensee in self.declared.licensees.items():
             known = self.standing.licensees.get(slug)
             self._settle("licensee", slug, known, licensee, _contact_changes(known, licensee))
@@ -206,7 +210,8 @@ class _Comparison:
                             f"the account of {shown} keeps its {what} {old} for good: write {old}; {new} takes a new "
                             f"account, with the licensee under a second slug such as {account.licensee}-2",
                         )
-            self._settle("account", shown, before, account, ())
+            altered = (*_billing_changes(before, account), *_limit_changes(before, account))
+            self._settle("account", shown, before, account, altered)
 
     def _dangling(self, kind: str, key: object, inner: str, missing_kind: str, missing: str) -> None:
         self._refuse(
@@ -298,6 +303,27 @@ def _contact_changes(
         old: Contact = before.contact
         stood = old.said()
         yield from _altered((what, stood.get(what, ""), new) for what, new in after.contact.said().items())
+
+
+def _limit_changes(
+    before: LicensorEntry | AccountEntry | None, after: LicensorEntry | AccountEntry
+) -> Iterator[Alteration]:
+    if before and after.second_person_above_minor is not None:
+        old = before.second_person_above_minor
+        new = after.second_person_above_minor
+        yield from _altered([("second_person_above_minor", "" if old is None else str(old), str(new))])
+
+
+def _billing_changes(before: AccountEntry | None, after: AccountEntry) -> Iterator[Alteration]:
+    if before and after.billing:
+        old, new = (before.billing or Billing()).columns(), after.billing.columns()
+        yield from _altered((what, _billing_shown(old[what]), _billing_shown(new[what])) for what in new)
+
+
+def _billing_shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{one['name']} <{one['email']}>" for one in value)
+    return plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def _model_changes(before: ModelEntry | None, after: ModelEntry) -> Iterator[Alteration]:

@@ -1,16 +1,18 @@
 """A catalogue: what a YAML file declares about licensors, models, licensees, units, accounts and agreements.
 
     about?: free text
-    licensors?: [{slug, name, invoice_prefix, address?: [..], email?, tax_id?}]
+    licensors?: [{slug, name, invoice_prefix, address?: [..], email?, tax_id?, second_person_above_minor?: 1000000}]
     models?: [{slug, name, licensor, kind: checkpoint, owes?: own, air?, aliases?: [..], derivatives?: [
                 {slug, name, kind: lora | fine-tune | merge, owes?: base | own | both, licensor?, air?, aliases?,
                  bases?: [further bases of a merge], derivatives?}]}]
     licensees?: [{slug, name, address?, email?, tax_id?}]
     units?: [{code: BUZZ, name: Buzz, decimals: 0}]
-    accounts?: [{licensor, licensee, currency: USD, zone?: UTC}]
+    accounts?: [{licensor, licensee, currency: USD, zone?: UTC, billing?: {..}, second_person_above_minor?: 1000000}]
     agreements?: [{slug, name?, account: {licensor, licensee}, starts_on, ends_on, draft?: true, terms: {..},
                    amendments?: [{effective_on, terms: {..}}],
                    ends_early?: {on, kind: terminated | revoked, reason, by?: licensor | licensee | both}}]
+
+Billing details: `billing.py`.
 
 A derivative owes its base's fee unless `owes` says otherwise. `ends_on` is the first day no longer agreed, and
 `ends_early.on` the first day no longer covered of an agreement that was terminated (by both, unless `by` says
@@ -26,18 +28,19 @@ from datetime import date
 from core.agreements.reading import Section, currency_code, day, flag, many, one_of, refuse, text, unit_code
 from core.agreements.signable import is_currency
 from core.agreements.terms import Terms, parse_terms
+from core.catalogue.billing import billing_in, limit_in
+from core.catalogue.texts import MAX_NAME, email, line, name
 from core.errors import InvalidInput
 from core.period import Period, zone_of
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
 from core.registry.lineage import owes_of
+from core.registry.tax_ids import check_tax_id
 
-MAX_NAME = 255
 MAX_DECIMALS = 12
 DERIVATIVE_KINDS = ("lora", "fine-tune", "merge")
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,98}[a-z0-9])?", re.ASCII)
 _PREFIX = re.compile(r"[A-Z][A-Z0-9]{0,11}", re.ASCII)
 _AIR = re.compile(r"urn:air:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:[^\s:@]+(@[^\s:@]+)?", re.ASCII)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +128,13 @@ def slug_of(value: object, path: str) -> str:
     return value
 
 
-def line(value: object, path: str) -> str:
-    """One line of printable text, possibly empty."""
-    if not isinstance(value, str):
-        refuse(path, f"write text here, in quotes if it looks like a number or a date, not {_shown(value)}")
-    if len(value) > MAX_NAME or _UNPRINTABLE.search(value):
-        refuse(path, f"write one line of at most {MAX_NAME} characters, without control characters")
-    return value.strip()
-
-
-def name(value: object, path: str) -> str:
-    """One line of printable text."""
+def tax_id(value: object, path: str) -> str:
+    """A tax id of a form that exists, or nothing."""
     found = line(value, path)
-    if not found:
-        refuse(path, "this is empty: write a name")
-    return found
-
-
-def email(value: object, path: str) -> str:
-    """An e-mail address, or nothing."""
-    found = line(value, path)
-    if found and not re.fullmatch(r"[^\s@]+@[^\s@]+", found):
-        refuse(path, f"write an e-mail address such as billing@example.com, not {_shown(found)}")
+    try:
+        check_tax_id(found)
+    except InvalidInput as error:
+        refuse(path, error.sentence)
     return found
 
 
@@ -210,13 +198,16 @@ class _Reader:
             name=part.required("name", name),
             address=part.optional("address", many(line), None),
             email=part.optional("email", email, None),
-            tax_id=part.optional("tax_id", line, None),
+            tax_id=part.optional("tax_id", tax_id, None),
         )
 
     def _licensor(self, value: object, path: str) -> LicensorEntry:
         part = Section(value, path)
         entry = LicensorEntry(
-            part.required("slug", slug_of), self._contact(part), part.required("invoice_prefix", _prefix)
+            part.required("slug", slug_of),
+            self._contact(part),
+            part.required("invoice_prefix", _prefix),
+            part.optional("second_person_above_minor", limit_in, None),
         )
         part.done()
         self._once("licensor", entry.slug, path)
@@ -290,7 +281,14 @@ class _Reader:
         part = Section(value, path)
         licensor, licensee = part.required("licensor", slug_of), part.required("licensee", slug_of)
         zone = part.optional("zone", _zone, None)
-        entry = AccountEntry(licensor, licensee, part.required("currency", currency_code), zone or "UTC")
+        entry = AccountEntry(
+            licensor,
+            licensee,
+            part.required("currency", currency_code),
+            zone or "UTC",
+            billing=part.optional("billing", billing_in, None),
+            second_person_above_minor=part.optional("second_person_above_minor", limit_in, None),
+        )
         part.done()
         self._once("account", (licensor, licensee), path)
         if zone is None:

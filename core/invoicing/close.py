@@ -5,49 +5,72 @@ stands, and what came in after it waits for the next period's invoice as an adju
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.actors import SYSTEM, Actor
 from core.agreements.tables import Agreement
+from core.audit.record import record
 from core.errors import Conflict, NotFound
 from core.invoicing.bill import Bill, load_bill
-from core.invoicing.invoice import Billed, DraftLine, difference
-from core.invoicing.tables import BillingRunItem, Invoice, InvoiceLine
+from core.invoicing.draft import discard, write_draft
+from core.invoicing.extras import extra_lines
+from core.invoicing.invoice import Billed, DraftLine, difference, taxed
+from core.invoicing.stands import name_of
+from core.invoicing.status import MOVES
+from core.invoicing.tables import Invoice, InvoiceLine
+from core.invoicing.tax import TaxRate
 from core.kill_points import kill_point
-from core.money import plain, total
 from core.period import Period
 from core.rating.rate import LineKey, owed
+from core.registry.billing import treatment_of
+from core.registry.tables import Account
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The outcome of a close: the invoice that stands for the period, if any, and whether this close wrote it."""
+    """The outcome of a close: the invoice that stands for the period, if any, whether this close wrote it, and then
+    what it was written from.
+    """
 
     invoice: Invoice | None
     wrote: bool
+    bill: Bill | None = None
 
 
-def close(session: Session, agreement_id: int, period: Period) -> Closed:
-    """Writes, or writes anew, the draft of an agreement for a period that is over. Twice is once."""
-    agreement = _locked(session, agreement_id)
+def close(session: Session, agreement_id: int, period: Period, by: Actor = SYSTEM) -> Closed:
+    """Writes, or writes anew, the draft of an agreement for a period that is over. Twice is once.
+
+    A draft that breaks a safety bound is held; one that somebody released or approved stays so while its lines do.
+    """
+    move = MOVES["close"]
+    by.demand(move.least, "close a period", system_may=move.system)
+    agreement, account, now = _locked(session, agreement_id)
     # Locked too: another run may be issuing it, and what it is decides whether we may write it anew.
     standing = _standing_invoice(session, agreement_id, period, lock=True)
     if standing and standing.status == "issued":
         return Closed(standing, wrote=False)
+    _demand_over(now, period, account.zone)
     bill = load_bill(session, agreement, until=period.end)
-    demand_that_it_is_over(session, period, bill.account.zone)
-    lines = due_lines(session, bill, period, leaving_out=standing)
+    billed = _billed(session, bill, period, leaving_out=standing)
+    lines = _due(session, bill, period, billed)
     kill_point("after_rating_before_lines")
     if not lines:
         if standing:
-            _discard(session, standing)
+            discard(session, standing)
         return Closed(None, wrote=False)
-    return Closed(_write_draft(session, bill, period, standing, lines), wrote=True)
+    draft = write_draft(session, bill, period, standing, lines=lines, billed=billed, by=by)
+    if by.is_person:  # the clock's own closes are in the runs; a draft is nobody's invoice yet
+        detail = {"period": period.name, "total_minor": draft.total_minor, "lines_hash": draft.lines_hash}
+        subject = f"invoice {name_of(draft)}"
+        record(session, draft.licensor_id, by, "invoice.closed", subject=subject, detail=detail)
+    return Closed(draft, wrote=True, bill=bill)
 
 
 def preview(session: Session, agreement_id: int, period: Period) -> list[DraftLine]:
@@ -61,9 +84,7 @@ def preview(session: Session, agreement_id: int, period: Period) -> list[DraftLi
 
 def due_lines(session: Session, bill: Bill, period: Period, leaving_out: Invoice | None) -> list[DraftLine]:
     """What is owed up to the end of the period, minus what stands on other invoices."""
-    billed = _billed(session, bill.agreement.id, leaving_out)
-    billed = {key: amount for key, amount in billed.items() if key.due_on <= period.end}
-    return difference(owed(bill.contract, bill.counts, period.end), billed, period, bill.account.currency)
+    return _due(session, bill, period, _billed(session, bill, period, leaving_out))
 
 
 def agreements_to_close(session: Session, period: Period) -> list[int]:
@@ -74,7 +95,10 @@ def agreements_to_close(session: Session, period: Period) -> list[int]:
 
 def demand_that_it_is_over(session: Session, period: Period, zone: str) -> None:
     """Refuses a period whose last day in `zone` has not ended yet by the database's clock."""
-    now: datetime = session.execute(select(func.now())).scalar_one()
+    _demand_over(session.execute(select(func.now())).scalar_one(), period, zone)
+
+
+def _demand_over(now: datetime, period: Period, zone: str) -> None:
     ends_at = period.bounds(zone)[1]
     if now < ends_at:
         raise Conflict(
@@ -82,19 +106,27 @@ def demand_that_it_is_over(session: Session, period: Period, zone: str) -> None:
         )
 
 
-def _locked(session: Session, agreement_id: int) -> Agreement:
-    row = select(Agreement).where(Agreement.id == agreement_id, Agreement.status != "draft")
-    agreement = session.scalars(row.with_for_update(key_share=True)).one_or_none()
-    if agreement is None:
+def _locked(session: Session, agreement_id: int) -> tuple[Agreement, Account, datetime]:
+    """The agreement, kept from other closes, its account, and the time."""
+    row = (
+        select(Agreement, Account, func.now())
+        .join(Account, Account.id == Agreement.account_id)
+        .where(Agreement.id == agreement_id, Agreement.status != "draft")
+        .with_for_update(key_share=True, of=Agreement)
+    )
+    found = session.execute(row).one_or_none()
+    if found is None:
         raise NotFound("agreement_not_found", f"there is no signed agreement with id {agreement_id}")
-    return agreement
+    agreement, account, now = found
+    return agreement, account, now
 
 
 def _standing_invoice(session: Session, agreement_id: int, period: Period, *, lock: bool = False) -> Invoice | None:
+    """The period's own document, whether an invoice or, with a negative total, a credit note."""
     asked = select(Invoice).where(
         Invoice.agreement_id == agreement_id,
         Invoice.period_start == period.start,
-        Invoice.kind == "regular",
+        Invoice.corrects_invoice_id.is_(None),
         Invoice.status != "void",
     )
     if lock:
@@ -102,14 +134,25 @@ def _standing_invoice(session: Session, agreement_id: int, period: Period, *, lo
     return session.scalars(asked).one_or_none()
 
 
-def _billed(session: Session, agreement_id: int, leaving_out: Invoice | None) -> dict[LineKey, Billed]:
+def _due(session: Session, bill: Bill, period: Period, billed: Mapping[LineKey, Billed]) -> list[DraftLine]:
+    lines = [*owed(bill.contract, bill.counts, period.end), *extra_lines(session, bill, period.end)]
+    treatment = treatment_of(bill.account)
+    due = difference(lines, billed, period, bill.account.currency)
+    return taxed(due, billed, TaxRate(treatment.category, treatment.rate))
+
+
+def _billed(session: Session, bill: Bill, period: Period, leaving_out: Invoice | None) -> dict[LineKey, Billed]:
+    """What stands on other invoices for each key that is due by the period's end. A credit that was given on a line is
+    not in it: what was owed stays billed, and the licensee need not pay it.
+    """
     lines = session.scalars(
         select(InvoiceLine)
         .join(Invoice)
         .where(
-            Invoice.agreement_id == agreement_id,
+            Invoice.agreement_id == bill.agreement.id,
             Invoice.status != "void",
             Invoice.id != (leaving_out.id if leaving_out else 0),
+            InvoiceLine.kind != "credit",
         )
         .order_by(InvoiceLine.id)
     )
@@ -124,63 +167,8 @@ def _billed(session: Session, agreement_id: int, leaving_out: Invoice | None) ->
             minor=sum(line.amount_minor for line in same),
             description=same[0].description,
             unit=same[0].unit,
+            tax=TaxRate(same[-1].tax_category, Decimal(same[-1].tax_rate).normalize() + 0),
         )
         for key, same in by_key.items()
+        if key.due_on <= period.end
     }
-
-
-def _write_draft(
-    session: Session, bill: Bill, period: Period, draft: Invoice | None, lines: list[DraftLine]
-) -> Invoice:
-    """Puts the lines on the period's draft. A negative total is held: it needs a credit note, not an invoice."""
-    amount = total([line.money for line in lines], bill.account.currency)
-    if draft is None:
-        draft = Invoice(
-            agreement_id=bill.agreement.id,
-            licensor_id=bill.account.licensor_id,
-            licensee_id=bill.account.licensee_id,
-            kind="regular",
-            period_start=period.start,
-            period_end=period.end,
-            currency=bill.account.currency,
-        )
-        session.add(draft)
-    else:
-        draft.lines.clear()
-    draft.status, draft.hold_reason = ("held", "negative_total") if amount.minor < 0 else ("draft", None)
-    draft.total_minor = amount.minor
-    draft.closed_at = func.now()
-    session.flush()
-    draft.lines.extend(_row(number, line) for number, line in enumerate(lines, start=1))
-    kill_point("after_lines_before_total")
-    session.flush()
-    return draft
-
-
-def _discard(session: Session, draft: Invoice) -> None:
-    """Removes a draft that has nothing left to say, also from the runs that led to it."""
-    named = update(BillingRunItem).where(BillingRunItem.invoice_id == draft.id)
-    session.execute(named.values(invoice_id=None))
-    session.delete(draft)
-    session.flush()
-
-
-def _row(number: int, line: DraftLine) -> InvoiceLine:
-    return InvoiceLine(
-        no=number,
-        kind=line.key.kind,
-        subject=line.key.subject,
-        service_start=line.key.service.start,
-        service_end=line.key.service.end,
-        part=line.key.part,
-        adjustment=line.adjustment,
-        description=line.description,
-        image_count=line.image_count,
-        unit=line.unit,
-        unit_price=line.unit_price,
-        unit_amount=Decimal(plain(line.unit_amount)),
-        conversion_rate=line.conversion_rate,
-        amount_minor=line.money.minor,
-        price_id=line.price_id,
-        workings=list(line.workings),
-    )

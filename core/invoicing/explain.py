@@ -14,18 +14,20 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.agreements.queries import agreement_named
+from core.agreements.queries import agreement_named, agreement_versions
 from core.agreements.tables import Agreement, Amendment
 from core.errors import Conflict, NotFound
 from core.invoicing.bill import counts_of
 from core.invoicing.clause import clause_in_words
 from core.invoicing.close import preview
+from core.invoicing.corrected import LineCorrections
 from core.invoicing.invoice import DraftLine
+from core.invoicing.paper.workings import explain_line
 from core.invoicing.tables import Invoice, InvoiceLine
-from core.invoicing.workings import explain_line
 from core.money import Money, plain, total
 from core.period import Period
 from core.registry.tables import Account, Licensee, Licensor
+from core.usage.counting import Timetable
 
 _COMMITTED = ("shortfall", "prepayment", "drawdown", "refund")
 _DAILY = 62  # days; over longer ones counts are told by month
@@ -136,16 +138,24 @@ def _explained(
     invoice: Invoice | None,
     snapshot: Mapping[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    """Each line with its price, its counts, its steps, and the other lines for the same thing."""
+    """Each line with its price, its counts and their corrections, its steps, and the other lines for the same thing."""
     numbers = {int(line.price_id.partition("/")[0]) for line in lines if line.price_id}
     asked = select(Amendment).where(Amendment.agreement_id == agreement.id, Amendment.number.in_(numbers))
     amendments = {amendment.number: amendment for amendment in session.scalars(asked)}
     until = max((line.days.end for line in lines), default=agreement.starts_on)
     account = session.get_one(Account, agreement.account_id)
     counts = counts_of(session, agreement, account, until)
+    prices = [_price(line, amendments) for line in lines]
+    counted = [_counts(line, price, counts, snapshot) for line, price in zip(lines, prices, strict=True)]
+    corrections = LineCorrections(
+        session,
+        account.licensee_id,
+        [(each["models"] if each else (), line.days) for line, each in zip(lines, counted, strict=True)],
+        terms_on=Timetable(agreement_versions(session, agreement.id)),
+        issued_at=invoice.issued_at if invoice else None,
+    )
     explained = []
-    for line in lines:
-        price = _price(line, amendments)
+    for line, price, its_counts in zip(lines, prices, counted, strict=True):
         kept = ("no", "kind", "description", "adjustment", "image_count", "unit", "unit_price", "unit_amount")
         before, after = _same(session, agreement, line, invoice)
         explained.append(
@@ -157,7 +167,8 @@ def _explained(
                 "amount": line.shown["amount"],
                 "currency": currency,
                 "price": price,
-                "counts": _counts(line, price, counts, snapshot),
+                "counts": its_counts,
+                **corrections.of(its_counts["models"] if its_counts else (), line.days),
                 "steps": explain_line(line.shown, currency)["steps"],
                 "billed_before": before,
                 "billed_after": after,

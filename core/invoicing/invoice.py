@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from core.invoicing.tax import NO_TAX, TaxRate
 from core.money import Money, plain
 from core.period import Period
 from core.rating.rate import LineKey, RatedLine
@@ -24,11 +25,14 @@ class Billed:
     minor: int
     description: str
     unit: str
+    tax: TaxRate | None = None  # at which it was billed last
 
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """One line of an invoice in the making. Amounts are differences; `workings` say where they come from."""
+    """One line of an invoice in the making. Amounts are differences; `workings` say where they come from. `money` is
+    before tax.
+    """
 
     key: LineKey
     adjustment: bool
@@ -41,6 +45,23 @@ class DraftLine:
     money: Money
     price_id: str
     workings: tuple[dict[str, Any], ...]
+    tax: TaxRate = NO_TAX
+
+
+def taxed(lines: Sequence[DraftLine], billed: Mapping[LineKey, Billed], treatment: TaxRate) -> list[DraftLine]:
+    """The lines with their tax: what adjusts an earlier bill is taxed as that was, anything else as it is now.
+
+    Interest is no supply: it bears no tax, and is exempt on an invoice that has any.
+    """
+    interest = NO_TAX if treatment.category == NO_TAX.category else TaxRate("exempt", NO_TAX.rate)
+    return [
+        replace(
+            line,
+            tax=(before.tax if before else None) or (interest if line.key.kind == "interest" else treatment),
+        )
+        for line in lines
+        for before in (billed.get(line.key),)
+    ]
 
 
 def difference(

@@ -6,7 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.invoicing.tables import Invoice, InvoiceDocument
+from core.invoicing.documents import document_of
+from core.invoicing.tables import Invoice
 from core.money import Money
 from core.period import Period
 from core.registry.tables import Licensee, Licensor
@@ -37,12 +38,9 @@ def invoice_content(session: Session, number: str) -> dict[str, Any]:
     return {**(invoice.snapshot or {}), "status": invoice.status, "content_hash": invoice.content_hash}
 
 
-def invoice_pdf(session: Session, number: str) -> bytes:
-    """The PDF as it was made and kept."""
-    document = session.get(InvoiceDocument, (_numbered(session, number).id, "pdf"))
-    if document is None:
-        raise NotFound("document_not_ready", f"the PDF of invoice {number} is still being made: ask again in a moment")
-    return document.content
+def invoice_document(session: Session, number: str, kind: str) -> bytes:
+    """A document (`core/invoicing/documents.py` has the kinds) as it was made and kept."""
+    return document_of(session, _numbered(session, number), kind).content
 
 
 def _numbered(session: Session, number: str) -> Invoice:

@@ -11,20 +11,24 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from core.agreements.tables import Agreement
 from core.errors import PerimageError, Unavailable
 from core.invoicing.close import agreements_to_close, close, demand_that_it_is_over
-from core.invoicing.issue import issue, make_document
+from core.invoicing.documents import make_document
+from core.invoicing.issue import issue, needs_person
 from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
 from core.kill_points import kill_point
 from core.period import Period
+from core.registry.tables import Account
 from core.usage.rollup import roll_up
 
 MAX_ATTEMPTS = 5
 FIRST_ZONE = "Etc/GMT-14"  # UTC+14, where every day begins and ends first
 
 
-def request_run(session: Session, period: Period, *, issues: bool) -> BillingRun:
-    """A run over every signed agreement that began before the period's end; with `issues`, up to the documents.
+def request_run(session: Session, period: Period, *, issues: bool, licensor_id: int | None = None) -> BillingRun:
+    """A run over every signed agreement that began before the period's end, or one licensor's; with `issues`, up to
+    the documents.
 
     Refuses a period that is over nowhere on earth yet; where it is over later, that agreement's item says so.
     """
@@ -32,10 +36,19 @@ def request_run(session: Session, period: Period, *, issues: bool) -> BillingRun
     run = BillingRun(period_start=period.start, period_end=period.end, issues=issues)
     session.add(run)
     session.flush()
-    agreement_ids = agreements_to_close(session, period)
+    agreement_ids = agreements_of(session, agreements_to_close(session, period), licensor_id)
     if agreement_ids:
         session.execute(insert(BillingRunItem), [{"run_id": run.id, "agreement_id": id} for id in agreement_ids])
     return run
+
+
+def agreements_of(session: Session, agreement_ids: list[int], licensor_id: int | None) -> list[int]:
+    """Those of the agreements that are one licensor's; without one, all."""
+    if licensor_id is None:
+        return agreement_ids
+    asked = select(Agreement.id).join(Account, Account.id == Agreement.account_id)
+    theirs = set(session.scalars(asked.where(Account.licensor_id == licensor_id)))
+    return [id_ for id_ in agreement_ids if id_ in theirs]
 
 
 def items_to_work(session: Session, limit: int = 1000) -> list[tuple[int, int]]:
@@ -122,8 +135,9 @@ def _close_step(session: Session, run: BillingRun, item: BillingRunItem) -> None
         return
     item.invoice_id = closed.invoice.id
     item.state = "closed"
-    if not run.issues or closed.invoice.status == "held":
-        item.error = f"held: {closed.invoice.hold_reason}" if closed.invoice.status == "held" else None
+    waits = None if closed.invoice.status in ("held", "issued") else needs_person(session, closed.invoice)
+    if not run.issues or waits or closed.invoice.status == "held":
+        item.error = f"held: {closed.invoice.hold_reason}" if closed.invoice.status == "held" else waits
         _finish(item, "closed")
 
 

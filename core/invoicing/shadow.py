@@ -219,6 +219,7 @@ def _add_own(
         .where(
             Invoice.agreement_id == agreement.id,
             Invoice.status != "void",
+            InvoiceLine.kind.in_(KINDS),  # interest, agreed amounts and credits belong to no terms
             InvoiceLine.service_end > days.start,
             InvoiceLine.service_start < days.end,
         )

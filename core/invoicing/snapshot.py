@@ -7,6 +7,7 @@ same in ten years, whatever became of the names and terms it was made from.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -16,9 +17,11 @@ from sqlalchemy.orm import Session
 from core.agreements.queries import agreement_versions
 from core.invoicing.bill import Bill
 from core.invoicing.tables import Invoice, InvoiceLine
+from core.invoicing.tax import TaxRate, tax_groups
 from core.money import Money, exponent, plain
 from core.period import Period
 from core.rating.rate import progress
+from core.registry.billing import billing_of, treatment_of
 from core.registry.tables import Licensee, Licensor, Model
 from core.usage.counting import Cell, Timetable, count_images, owed_cells, share_images, weight
 from core.usage.queries import cells_of
@@ -33,10 +36,17 @@ def content_hash(snapshot: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def counted_with(session: Session, bill: Bill, period: Period) -> dict[str, Any]:
+    """The counts and commitments that a draft was made from. Kept with it, so that what is issued is what was closed,
+    whatever has been reported since.
+    """
+    return {"commitments": _commitments(bill, period), "usage": _usage(session, bill, period)}
+
+
 def snapshot_of(session: Session, invoice: Invoice, bill: Bill, payment_days: int) -> dict[str, Any]:
     """The invoice as it stands now. Amounts are decimal strings in the currency's own number of places."""
     period = Period(invoice.period_start, invoice.period_end)
-    total = str(Money(invoice.currency, invoice.total_minor).amount)
+    counted = invoice.closed_with if invoice.closed_with is not None else counted_with(session, bill, period)
     return {
         "number": invoice.number,
         "kind": invoice.kind,
@@ -61,11 +71,71 @@ def snapshot_of(session: Session, invoice: Invoice, bill: Bill, payment_days: in
             "zone": bill.account.zone,
         },
         "lines": [_line(line, invoice.currency) for line in invoice.lines],
-        "commitments": _commitments(bill, period),
-        "usage": _usage(session, bill, period),
-        "subtotal": total,
-        "total": total,
+        "commitments": counted["commitments"],
+        "usage": counted["usage"],
+        "subtotal": _amount(invoice.total_minor - invoice.tax_minor, invoice.currency),
+        "taxes": _taxes(invoice, bill),
+        "tax": _amount(invoice.tax_minor, invoice.currency),
+        "total": _amount(invoice.total_minor, invoice.currency),
+        "billing": _billing(bill),
+        "corrects": _corrects(session, invoice),
         "notes": [],
+    }
+
+
+def _amount(minor: int, currency: str) -> str:
+    return str(Money(currency, minor).amount)
+
+
+def _taxes(invoice: Invoice, bill: Bill) -> list[dict[str, Any]]:
+    """A row for each category and rate on the lines, with the sentence that the law asks for."""
+    groups = tax_groups((TaxRate(line.tax_category, line.tax_rate), line.amount_minor) for line in invoice.lines)
+    told = treatment_of(bill.account)
+    of_groups = sum(group.tax_minor for group in groups)
+    rows = []
+    for group in groups:
+        # A credit that takes back the rest of an invoice takes the rest of its tax, which may be a cent beside this.
+        rest = invoice.tax_minor - of_groups if group.at.rate and group is groups[0] else 0
+        sentence = told.sentence if group.at.category == told.category else _SENTENCES.get(group.at.category, "")
+        rows.append(
+            {
+                "category": group.at.category,
+                "rate": plain(group.at.rate),
+                "net": _amount(group.net_minor, invoice.currency),
+                "tax": _amount(group.tax_minor + rest, invoice.currency),
+                "sentence": sentence,
+            }
+        )
+    return rows
+
+
+_SENTENCES = {"exempt": "Interest for late payment is no supply and bears no tax."}
+
+
+def _billing(bill: Bill) -> dict[str, Any]:
+    """How the account is billed, as it was when the invoice was issued."""
+    billing = billing_of(bill.account)
+    return {
+        "contacts": [contact.document() for contact in billing.contacts],
+        "purchase_order": billing.purchase_order,
+        "payment_terms": billing.payment_terms,
+        "language": billing.language,
+        "locale": billing.locale,
+        "e_invoice": billing.e_invoice,
+    }
+
+
+def _corrects(session: Session, invoice: Invoice) -> dict[str, Any] | None:
+    """The invoice that a credit note corrects."""
+    if invoice.corrects_invoice_id is None:
+        return None
+    number, issued_at, content = session.execute(
+        select(Invoice.number, Invoice.issued_at, Invoice.content_hash).where(Invoice.id == invoice.corrects_invoice_id)
+    ).one()
+    return {
+        "number": number,
+        "issued_at": issued_at.astimezone(UTC).isoformat() if issued_at else None,
+        "content_hash": content,
     }
 
 
@@ -95,8 +165,10 @@ def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
         "conversion_rate": None
         if line.conversion_rate is None or line.unit == currency
         else plain(line.conversion_rate),
-        "amount": str(Money(currency, line.amount_minor).amount),
+        "amount": _amount(line.amount_minor, currency),
         "workings": line.workings,
+        "tax_category": line.tax_category,
+        "tax_rate": plain(line.tax_rate),
     }
 
 
@@ -122,8 +194,11 @@ def _usage(session: Session, bill: Bill, period: Period) -> dict[str, Any]:
 
     Every breakdown sums up to the same images. What was made but is not billed stands beside it, with a note.
     """
-    terms_on = Timetable(agreement_versions(session, bill.agreement.id))
-    cells = cells_of(session, bill.account.licensee_id, bill.agreement.id, period.start, period.end)
+    terms_on = Timetable(bill.versions or agreement_versions(session, bill.agreement.id))
+    if bill.cells is None:
+        cells = cells_of(session, bill.account.licensee_id, bill.agreement.id, period.start, period.end)
+    else:
+        cells = [cell for cell in bill.cells if cell.day in period]
     cells = owed_cells(cells, terms_on)
     names = _names(session, {slug for cell in cells for slug in (cell.model, cell.via)})
     by_day = count_images(cells, terms_on)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
+    Computed,
     ForeignKey,
     Identity,
     Index,
@@ -20,6 +21,15 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.database import Base
 
+EVENT_KINDS = (
+    *("approved", "reopened", "held", "released", "asked", "issued", "voided", "credited", "sent"),
+    *("disputed", "dispute_settled", "written_off", "written_back"),
+)
+WITH_REASON = (
+    *("released", "asked", "voided", "credited"),
+    *("disputed", "dispute_settled", "written_off", "written_back"),
+)
+
 
 class NumberSeries(Base):
     """The last number given in a licensor's series; locked for the moment in which an invoice takes the next."""
@@ -31,22 +41,33 @@ class NumberSeries(Base):
 
 
 class Invoice(Base):
-    """What one agreement is asked for one billing period. From `issued` on, it and its lines cannot change."""
+    """What one agreement is asked for one billing period. From `issued` on, it and its lines cannot change.
+
+    A period has one document: a `regular` invoice, or a `credit_note` where the total is negative. A credit note that
+    corrects an issued invoice names it; of these there may be several. `lines_hash` is over a draft's lines: who
+    approves or releases it, approves these. `closed_with` are the counts and commitments as they were at the close.
+    """
 
     __tablename__ = "invoices"
     __table_args__ = (
         Index(
-            "uq_invoices_agreement_period_kind",
+            "uq_invoices_agreement_period",
             "agreement_id",
             "period_start",
-            "kind",
             unique=True,
-            postgresql_where=text("status <> 'void'"),
+            postgresql_where=text("status <> 'void' AND corrects_invoice_id IS NULL"),
         ),
         UniqueConstraint("licensor_id", "number"),
         Index("ix_invoices_licensee", "licensee_id", "period_start"),
-        CheckConstraint("status IN ('draft', 'held', 'issued', 'void')", name="status"),
-        CheckConstraint("kind IN ('regular')", name="kind"),
+        Index("ix_invoices_corrects", "corrects_invoice_id", postgresql_where=text("corrects_invoice_id IS NOT NULL")),
+        CheckConstraint("status IN ('draft', 'held', 'approved', 'issued', 'void')", name="status"),
+        CheckConstraint("kind IN ('regular', 'credit_note')", name="kind"),
+        CheckConstraint("corrects_invoice_id IS NULL OR kind = 'credit_note'", name="correction"),
+        CheckConstraint("status <> 'approved' OR approved_by IS NOT NULL", name="approval"),
+        CheckConstraint(
+            "status NOT IN ('issued', 'void') OR (kind = 'credit_note') = (total_minor < 0)", name="direction"
+        ),
+        CheckConstraint("net_minor + tax_minor = total_minor", name="total"),
         CheckConstraint(
             "(status IN ('issued', 'void')) = "
             "(number IS NOT NULL AND issued_at IS NOT NULL AND due_on IS NOT NULL AND snapshot IS NOT NULL "
@@ -66,6 +87,15 @@ class Invoice(Base):
     hold_reason: Mapped[str | None]
     currency: Mapped[str]
     total_minor: Mapped[int]
+    tax_minor: Mapped[int] = mapped_column(server_default="0")
+    net_minor: Mapped[int] = mapped_column(Computed("total_minor - tax_minor", persisted=True))
+    hold_reasons: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]")
+    corrects_invoice_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"))
+    lines_hash: Mapped[str | None]
+    closed_with: Mapped[dict[str, Any] | None]
+    closed_by: Mapped[str] = mapped_column(server_default="system")
+    approved_by: Mapped[str | None]
+    issued_by: Mapped[str | None]
     number: Mapped[str | None]
     closed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     issued_at: Mapped[datetime | None]
@@ -80,7 +110,9 @@ class Invoice(Base):
 class InvoiceLine(Base):
     """The difference between what a key owed when the invoice was closed and what had been billed for it.
 
-    The key is (kind, subject, service_start, service_end, part), as `core/rating/rate.py` makes it.
+    The key is (kind, subject, service_start, service_end, part), as `core/rating/rate.py` makes it. Beside what rating
+    owes there are the kinds `interest` and `adjustment` (`core/invoicing/extras.py`), billed by difference like all
+    others, and `credit`: given on an issued line (`corrects_line_id`), and no part of what was billed for a key.
     """
 
     __tablename__ = "invoice_lines"
@@ -88,6 +120,10 @@ class InvoiceLine(Base):
         UniqueConstraint("invoice_id", "no"),
         UniqueConstraint("invoice_id", "kind", "subject", "service_start", "service_end", "part", name="uq_lines_key"),
         CheckConstraint("unit_amount <> 'NaN' AND (unit_price IS NULL OR unit_price <> 'NaN')", name="numbers"),
+        CheckConstraint("tax_category IN ('standard', 'reverse_charge', 'exempt', 'outside')", name="tax_category"),
+        CheckConstraint("tax_rate BETWEEN 0 AND 100 AND (tax_rate = 0 OR tax_category = 'standard')", name="tax_rate"),
+        CheckConstraint("(kind = 'credit') = (corrects_line_id IS NOT NULL)", name="correction"),
+        Index("ix_invoice_lines_corrects", "corrects_line_id", postgresql_where=text("corrects_line_id IS NOT NULL")),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"))
@@ -107,7 +143,62 @@ class InvoiceLine(Base):
     amount_minor: Mapped[int]
     price_id: Mapped[str]
     workings: Mapped[list[dict[str, Any]]]
+    tax_category: Mapped[str] = mapped_column(server_default="outside")
+    tax_rate: Mapped[Decimal] = mapped_column(Numeric(7, 4), server_default="0")
+    corrects_line_id: Mapped[int | None] = mapped_column(ForeignKey("invoice_lines.id"))
     invoice: Mapped[Invoice] = relationship(back_populates="lines")
+
+
+class InvoiceEvent(Base):
+    """Something that was done with an invoice or happened to it. Append-only; where it stands follows from these.
+
+    `answers_id` is the event that this one answers: an approval or a question of another person, the hold that is
+    released, the dispute that is settled, the write-off that is taken back. An event is answered once.
+    """
+
+    __tablename__ = "invoice_events"
+    __table_args__ = (
+        CheckConstraint(f"kind IN ({', '.join(repr(kind) for kind in EVENT_KINDS)})", name="kind"),
+        CheckConstraint("actor <> ''", name="actor"),
+        CheckConstraint(
+            f"reason <> '' OR kind NOT IN ({', '.join(repr(kind) for kind in WITH_REASON)})", name="reason"
+        ),
+        UniqueConstraint("answers_id"),
+        Index("ix_invoice_events_invoice", "invoice_id", "id"),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"))
+    kind: Mapped[str]
+    actor: Mapped[str]
+    role: Mapped[str]
+    reason: Mapped[str] = mapped_column(server_default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    answers_id: Mapped[int | None] = mapped_column(ForeignKey("invoice_events.id"))
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AgreedAdjustment(Base):
+    """An amount that the parties agreed on beside the terms, for days that are over. Append-only; billed once.
+
+    What was agreed wrongly is undone by another one of the opposite amount.
+    """
+
+    __tablename__ = "agreed_adjustments"
+    __table_args__ = (
+        CheckConstraint("service_end > service_start", name="service"),
+        CheckConstraint("amount_minor <> 0", name="amount"),
+        CheckConstraint("description <> '' AND actor <> '' AND reason <> ''", name="said"),
+        Index("ix_agreed_adjustments_agreement", "agreement_id"),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    agreement_id: Mapped[int] = mapped_column(ForeignKey("agreements.id"))
+    service_start: Mapped[date]
+    service_end: Mapped[date]
+    description: Mapped[str]
+    amount_minor: Mapped[int]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class InvoiceDocument(Base):

@@ -5,6 +5,7 @@ Two entries are equal when they say the same. A contact detail of None says noth
 
 from dataclasses import dataclass
 
+from core.registry.billing import Billing
 from core.registry.lineage import Owes
 
 
@@ -30,11 +31,12 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class LicensorEntry:
-    """A licensor. The prefix opens the numbers of its invoices and never changes."""
+    """A licensor. The prefix opens the numbers of its invoices and never changes. A limit of None says nothing."""
 
     slug: str
     contact: Contact
     invoice_prefix: str
+    second_person_above_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,17 @@ class LicenseeEntry:
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
-    """The account of a licensor with a licensee, by their slugs; zone and currency for good."""
+    """The account of a licensor with a licensee, by their slugs; zone and currency for good.
+
+    `billing` and the limit above which two people are needed may change; None of either says nothing about it.
+    """
 
     licensor: str
     licensee: str
     currency: str
     zone: str = "UTC"
+    billing: Billing | None = None
+    second_person_above_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

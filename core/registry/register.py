@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import String, any_, cast, func, insert, select, update
+from sqlalchemy import String, any_, cast, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -16,10 +16,12 @@ from sqlalchemy.orm import Session
 from core.errors import Conflict, InvalidInput, NotFound
 from core.money import exponent
 from core.period import zone_of
+from core.registry.billing import Billing
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
 from core.registry.keys import new_key
 from core.registry.queries import lineage
-from core.registry.tables import Account, Licensee, Licensor, MeterKey, Model, ModelBase, ModelName
+from core.registry.tables import Account, ApprovalLimit, Licensee, Licensor, MeterKey, Model, ModelBase, ModelName
+from core.registry.tax_ids import check_tax_id
 
 MAX_NOTE = 255
 Slugged = type[Licensor] | type[Licensee] | type[Model]
@@ -30,6 +32,9 @@ def add_licensors(session: Session, entries: Sequence[LicensorEntry]) -> None:
     """Enters licensors. A slug or an invoice prefix that is taken is a conflict."""
     rows = [{"slug": e.slug, "invoice_prefix": e.invoice_prefix, **_contact(e.contact)} for e in entries]
     _insert(session, Licensor, rows)
+    for entry in entries:
+        if entry.second_person_above_minor is not None:
+            set_approval_limit(session, entry.slug, None, entry.second_person_above_minor)
 
 
 def add_licensees(session: Session, entries: Sequence[LicenseeEntry]) -> None:
@@ -53,10 +58,50 @@ def add_accounts(session: Session, entries: Sequence[AccountEntry]) -> None:
                 "licensee_id": licensees[e.licensee],
                 "zone": e.zone,
                 "currency": e.currency,
+                **(e.billing or Billing()).columns(),
             }
             for e in entries
         ],
     )
+    for entry in entries:
+        if entry.second_person_above_minor is not None:
+            set_approval_limit(session, entry.licensor, entry.licensee, entry.second_person_above_minor)
+
+
+def change_billing(session: Session, licensor: str, licensee: str, billing: Billing) -> None:
+    """Changes how an account is billed from now on."""
+    session.execute(
+        update(Account).where(Account.id == _account_id(session, licensor, licensee)).values(**billing.columns())
+    )
+
+
+def set_approval_limit(session: Session, licensor: str, licensee: str | None, above_minor: int | None) -> None:
+    """Says above which amount two people are needed: for one account, or for all of a licensor's that have no limit of
+    their own. None takes the limit away.
+    """
+    licensor_id = ids(session, Licensor, {licensor})[licensor]
+    account_id = None if licensee is None else _account_id(session, licensor, licensee)
+    session.execute(
+        delete(ApprovalLimit).where(
+            ApprovalLimit.licensor_id == licensor_id, ApprovalLimit.account_id.is_not_distinct_from(account_id)
+        )
+    )
+    if above_minor is not None:
+        row = {"licensor_id": licensor_id, "account_id": account_id, "second_person_above_minor": above_minor}
+        session.execute(insert(ApprovalLimit), [row])
+
+
+def _account_id(session: Session, licensor: str, licensee: str) -> int:
+    licensor_id, licensee_id = (
+        ids(session, Licensor, {licensor})[licensor],
+        ids(session, Licensee, {licensee})[licensee],
+    )
+    found = session.scalar(
+        select(Account.id).where(Account.licensor_id == licensor_id, Account.licensee_id == licensee_id)
+    )
+    if found is None:
+        raise NotFound("not_registered", f"there is no account of {licensor} with {licensee}")
+    return found
 
 
 def add_models(session: Session, entries: Sequence[ModelEntry]) -> None:
@@ -93,6 +138,7 @@ def add_names(session: Session, names: Mapping[str, str]) -> None:
 
 def change_contact(session: Session, party: type[Licensor] | type[Licensee], slug: str, contact: Contact) -> None:
     """Changes the contact details that `contact` says something about."""
+    check_tax_id(contact.tax_id or "")
     found = session.execute(update(party).where(party.slug == slug).values(**contact.said()).returning(party.id))
     if found.first() is None:
         raise NotFound("not_registered", f"there is no {_CALLED[party]} called {slug}")
@@ -170,6 +216,7 @@ def ids(session: Session, table: Slugged, slugs: Iterable[str]) -> dict[str, int
 
 def _contact(contact: Contact) -> dict[str, Any]:
     """The columns of a new party; what the contact leaves out is empty."""
+    check_tax_id(contact.tax_id or "")
     return {"address": [], "email": "", "tax_id": "", **contact.said()}
 
 

@@ -1,8 +1,10 @@
 """Who and what exists: licensors, licensees, their accounts, models and their lineage, meter keys."""
 
 from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, LargeBinary, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Numeric, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.database import Base
@@ -35,16 +37,55 @@ class Licensee(Party, Base):
 
 
 class Account(Base):
-    """The pair of a licensor and a licensee. Its zone and currency are fixed for good."""
+    """The pair of a licensor and a licensee. Its zone and currency are fixed for good.
+
+    How it is billed (`core/registry/billing.py`) may change at any time; issued invoices keep what they were issued
+    with.
+    """
 
     __tablename__ = "accounts"
-    __table_args__ = (UniqueConstraint("licensee_id", "licensor_id"),)
+    __table_args__ = (
+        UniqueConstraint("licensee_id", "licensor_id"),
+        CheckConstraint("language IN ('en', 'de', 'ja')", name="language"),
+        CheckConstraint("tax_category IN ('standard', 'reverse_charge', 'exempt', 'outside')", name="tax_category"),
+        CheckConstraint(
+            "tax_rate BETWEEN 0 AND 100 AND (tax_rate = 0 OR tax_category = 'standard')", name="tax_rate"
+        ),  # NaN is above every number
+        CheckConstraint("tax_category NOT IN ('reverse_charge', 'exempt') OR tax_sentence <> ''", name="tax_sentence"),
+    )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     licensor_id: Mapped[int] = mapped_column(ForeignKey("licensors.id"))
     licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"))
     zone: Mapped[str]
     currency: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    language: Mapped[str] = mapped_column(server_default="en")
+    locale: Mapped[str] = mapped_column(server_default="en")
+    e_invoice: Mapped[bool] = mapped_column(server_default="false")
+    contacts: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]")
+    purchase_order: Mapped[str] = mapped_column(server_default="")
+    payment_terms: Mapped[str] = mapped_column(server_default="")
+    tax_category: Mapped[str] = mapped_column(server_default="outside")
+    tax_rate: Mapped[Decimal] = mapped_column(Numeric(7, 4), server_default="0")
+    tax_sentence: Mapped[str] = mapped_column(server_default="")
+
+
+class ApprovalLimit(Base):
+    """Above this amount, in minor units of the account's currency, invoices, credits and the like need two people.
+
+    One for the licensor (no account), and one for each account that has its own. Licensees never see them.
+    """
+
+    __tablename__ = "approval_limits"
+    __table_args__ = (
+        CheckConstraint("second_person_above_minor >= 0", name="limit"),
+        Index("uq_approval_limits_licensor", "licensor_id", unique=True, postgresql_where=text("account_id IS NULL")),
+        Index("uq_approval_limits_account", "account_id", unique=True, postgresql_where=text("account_id IS NOT NULL")),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    licensor_id: Mapped[int] = mapped_column(ForeignKey("licensors.id"))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    second_person_above_minor: Mapped[int]
 
 
 class Model(Base):

@@ -80,14 +80,17 @@ def share_images(cells: Iterable[Cell], terms_on: Timetable, key: Callable[[Cell
 
     For each model and calendar month the images sum up to the same whole number, whatever the key.
     """
-    exact: dict[tuple[str, date], dict[K, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    exact: dict[tuple[str, date], dict[K, Fraction | int]] = defaultdict(lambda: defaultdict(int))
     for cell in owed_cells(cells, terms_on):
-        share = cell.image_count * weight(terms_on.on(cell.day), cell.output)
+        share: Fraction | int = cell.image_count  # whole numbers while they can be: most are, and they are quicker
+        if cell.output != IMAGE:
+            share *= weight(terms_on.on(cell.day), cell.output)
         if share:
             exact[cell.model, cell.day.replace(day=1)][key(cell)] += share
     images: dict[tuple[str, K], int] = defaultdict(int)
     for (model, _), shares in exact.items():
-        total, whole = Fraction(0), 0
+        total: Fraction | int = 0
+        whole = 0
         for each in sorted(shares):
             total += shares[each]
             if grown := int(total) - whole:

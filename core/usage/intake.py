@@ -189,8 +189,11 @@ class Intake:
             with suppress(psycopg.Error):
                 self.connection.rollback()
             raise
-        receipts = iter([Receipt(now, verdict) for verdict in verdicts] if fresh else [])
-        return [next(receipts) if known is None else known for known in answers]
+        new = iter(verdicts if fresh else ())
+        return [
+            Receipt(now, next(new), digest=submission.digest) if known is None else known
+            for submission, known in zip(group, answers, strict=True)
+        ]
 
     def _look_up(self, group: Sequence[Submission]) -> tuple[datetime, list[Receipt | PerimageError | None]]:
         """The transaction's time, and for each report the answer it was given before, if it was."""
@@ -202,7 +205,8 @@ class Intake:
                 answers.append(None)
             elif digest == submission.digest:
                 runs = msgspec.convert(outcomes, list[Run])
-                answers.append(Receipt(received_at, Verdict(Counts(*counts), image_count, runs), replayed=True))
+                verdict = Verdict(Counts(*counts), image_count, runs)
+                answers.append(Receipt(received_at, verdict, replayed=True, digest=digest))
             else:
                 answers.append(Conflict("report_id_reused", REUSED))
         return rows[0][0], answers

@@ -2,7 +2,8 @@
 
 Most events are accepted, and most of the rest share one fate with their neighbours. So a stored receipt holds only runs
 of events that were not accepted; together with the report itself, which a repeat brings along, it gives the first
-answer again word for word.
+answer again word for word. Of events that are stored nowhere else, because they were refused or stood against what was
+said before, it keeps the ids as well, so that they can be listed later.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from core.usage.report import Content, Refusal, Report, content
 
 STATUSES = ("accepted", "duplicate", "held", "conflict", "rejected")
+NOT_STORED = ("conflict", "rejected")
 HOLDS = {
     "unknown_model": "no model of this name is registered yet; the event is kept and is counted once one is",
     "unknown_adapter": "an adapter of this name is not registered yet; the event is kept and is counted once it is",
@@ -26,7 +28,10 @@ _Fate = tuple[str, str | UnsetType, str | UnsetType]
 
 
 class Run(msgspec.Struct, omit_defaults=True, frozen=True):
-    """Neighbouring events of a report with the same result. `image_count` is kept of images that a cap kept out."""
+    """Neighbouring events of a report with the same result. `image_count` is kept of images that a cap kept out.
+
+    `ids` are theirs, in order, kept of conflicts and refusals only; None where not even the id could be read.
+    """
 
     first: int
     status: str
@@ -34,6 +39,7 @@ class Run(msgspec.Struct, omit_defaults=True, frozen=True):
     message: str | UnsetType = UNSET
     count: int = 1
     image_count: int = 0
+    ids: tuple[str | None, ...] = ()
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -64,11 +70,15 @@ class Verdict(msgspec.Struct):
 
 
 class Receipt(msgspec.Struct):
-    """A verdict that is committed, and since when. `replayed`: it was given before, for the same report."""
+    """A verdict that is committed, and since when. `replayed`: it was given before, for the same report.
+
+    `digest` is the SHA-256 of the body that the verdict is about.
+    """
 
     received_at: datetime
     verdict: Verdict
     replayed: bool = False
+    digest: bytes = b""
 
 
 class Answer(msgspec.Struct):
@@ -76,6 +86,7 @@ class Answer(msgspec.Struct):
 
     report_id: str
     received_at: datetime
+    body_sha256: str  # of the report's body as it was sent, in hexadecimal digits
     counts: Counts
     image_count: int
     results: list[Result]
@@ -90,7 +101,8 @@ def judge(
     """What becomes of each event, given what is stored of its id already (by another report) and why some are held.
 
     Events are taken in order: of one id twice in a report the first counts, and the second is compared with it.
-    `holds` and `capped` are by place. An event that was taken before its cap was reached is a duplicate ever after.
+    `holds` and `capped` are by place. An event that was taken before its cap was reached is a duplicate ever after. An
+    event that was sent without a time says nothing about it, so it is compared with what stands by everything else.
     """
     if report.distinct and not (stored or holds or capped or report.refusals):
         return Verdict(Counts(accepted=len(report.events)), sum([event.image_count for event in report.events]))
@@ -106,6 +118,8 @@ def judge(
             continue
         before = known.setdefault(event.event_id, said)
         if before is not said:
+            if place in report.untimed:
+                said = _at_the_time_of(before, said)
             results[place] = ("duplicate", UNSET, UNSET) if before == said else ("conflict", *_difference(before, said))
             continue
         image_count += event.image_count
@@ -113,10 +127,16 @@ def judge(
             results[place] = ("held", hold, HOLDS[hold])
     for place, refusal in report.refusals.items():
         results[place] = ("rejected", refusal.code, refusal.message)
-    runs = _runs(results, kept_out)
+    runs = _runs(results, kept_out, report.ids)
     tally = {status: sum(run.count for run in runs if run.status == status) for status in STATUSES}
     tally["accepted"] = len(report.ids) - len(results)
     return Verdict(Counts(**tally), image_count, runs)
+
+
+def _at_the_time_of(before: Content, said: Content) -> Content:
+    """What was said, as if it had been said of the same instant as what was said before."""
+    model, image_count, _, adapters, plan, output = said
+    return model, image_count, before[2], adapters, plan, output
 
 
 def _difference(before: Content, said: Content) -> tuple[str, str]:
@@ -125,14 +145,15 @@ def _difference(before: Content, said: Content) -> tuple[str, str]:
     return "event_id_reused", f"this event_id was reported before with another {' and '.join(parts)}; the first stands"
 
 
-def _runs(results: Mapping[int, _Fate], kept_out: Mapping[int, int]) -> list[Run]:
+def _runs(results: Mapping[int, _Fate], kept_out: Mapping[int, int], ids: Sequence[str | None]) -> list[Run]:
     runs: list[Run] = []
     first, count, last = 0, 0, None
 
     def end() -> None:
         if last:
             images = sum(kept_out.get(place, 0) for place in range(first, first + count))
-            runs.append(Run(first, *last, count=count, image_count=images))
+            kept = tuple(ids[first : first + count]) if last[0] in NOT_STORED else ()
+            runs.append(Run(first, *last, count=count, image_count=images, ids=kept))
 
     for place in sorted(results):
         if count and place == first + count and results[place] == last:
@@ -158,5 +179,6 @@ def answer(report: Report, receipt: Receipt) -> Answer:
     for run in receipt.verdict.runs:
         for place in range(run.first, run.first + run.count):
             results[place] = Result(report.ids[place], run.status, run.code, run.message)
-    verdict = receipt.verdict
-    return Answer(report.report_id, receipt.received_at.astimezone(UTC), verdict.counts, verdict.image_count, results)
+    verdict, received_at = receipt.verdict, receipt.received_at.astimezone(UTC)
+    digest = receipt.digest.hex()
+    return Answer(report.report_id, received_at, digest, verdict.counts, verdict.image_count, results)

@@ -132,17 +132,17 @@ class Window:
             earliest = min(earliest, datetime.combine(backfill_from, time.min, UTC) - FIRST_DAWN)
         return cls(micros(earliest), micros(now + timedelta(minutes=future_minutes)), past_days, future_minutes)
 
-    def refusal(self, instant: int) -> Refusal | None:
-        """Why usage of this instant is not taken now, or None."""
+    def refusal(self, instant: int, called: str = "occurred_at") -> Refusal | None:
+        """Why usage of this instant, which the sender calls so, is not taken now, or None."""
         if instant < self.earliest:
             return Refusal(
                 "timestamp_too_far_in_past",
-                f"occurred_at is older than {self.past_days} days, which takes a meter key with a back-fill permission",
+                f"{called} is older than {self.past_days} days, which takes a meter key with a back-fill permission",
             )
         if instant > self.latest:
             return Refusal(
                 "timestamp_in_future",
-                f"occurred_at is more than {self.future_minutes} minutes ahead of our clock; check yours",
+                f"{called} is more than {self.future_minutes} minutes ahead of our clock; check yours",
             )
         return None
 
@@ -160,6 +160,7 @@ class Report:
     places: Sequence[int] = ()  # of the good ones: where each stands in the report
     distinct: bool = False  # no two of the good ones have the same id
     refusals: Mapping[int, Refusal] = field(default_factory=dict)
+    untimed: frozenset[int] = frozenset()  # places of events whose sender gave no time: theirs is when we received them
 
 
 def micros(instant: datetime) -> int:

@@ -158,11 +158,12 @@ def _unreviewed(resolver: Resolver, row: Resolution) -> dict[str, int]:
 
 
 def _held(lineage: Lineage, licensee: str, name: str) -> HeldName:
-    reason = _reason(lineage, name)
+    reason = reason_held(lineage, name)
     return HeldName(licensee, name, reason, FIXES[reason])
 
 
-def _reason(lineage: Lineage, name: str) -> str:
+def reason_held(lineage: Lineage, name: str) -> str:
+    """Why a name holds usage up; what to do about it stands under it in `FIXES`."""
     if lineage.named(name):
         return "no_account"
     if not looks_like_air(name):

@@ -1,9 +1,9 @@
-"""From events to daily counts, each event once.
+"""From events and their corrections to daily counts, each once.
 
-The cursor goes by transaction visibility: every event carries the id of the transaction that wrote it, and a roll-up
-takes those from its watermark up to the oldest transaction still running. A cursor over a sequence would miss events
-whose transaction committed after a later one. Counts and watermark move in one transaction, so a roll-up that dies has
-done nothing, and two at once take turns on the watermark's row.
+The cursor goes by transaction visibility: every event and every correction carries the id of the transaction that wrote
+it, and a roll-up takes those from its watermark up to the oldest transaction still running. A cursor over a sequence
+would miss those whose transaction committed after a later one. Counts and watermark move in one transaction, so a
+roll-up that dies has done nothing, and two at once take turns on the watermark's row.
 
 What cannot be resolved yet (an unknown name, a licensor with whom the licensee has no account) is remembered in
 `resolutions` and counted by the first roll-up after the registry knows better.
@@ -18,43 +18,81 @@ from sqlalchemy.orm import Session, aliased
 
 from core.errors import Unavailable
 from core.kill_points import kill_point
-from core.usage.recount import COUNT_NEW, move
+from core.usage.recount import COUNT_CORRECTIONS, COUNT_NEW, move
 from core.usage.resolve import Resolver, guesses_of, stored
 from core.usage.tables import DailyCount, Resolution, RollupWatermark
 
 STEP = 500_000  # events; keeps one roll-up well under the statement time-out
+CORRECTION_STEP = 50_000  # corrections, each of which looks its event up
 
-# Where a step ends when more than a step's events wait: at the transaction that wrote the first one beyond.
-STEP_END = text("""
-SELECT GREATEST(xid::text::bigint, CAST(:since AS text)::bigint + 1) FROM usage_events
+# Where a step ends when more than a step's rows wait: at the transaction that wrote the first one beyond.
+STEP_ENDS = [
+    text(f"""
+SELECT GREATEST(xid::text::bigint, CAST(:since AS text)::bigint + 1) FROM {table}
 WHERE xid >= CAST(:since AS xid8) ORDER BY xid OFFSET :step LIMIT 1
-""")
+""")  # noqa: S608
+    for table in ("usage_events", "usage_corrections")
+]
 SNAPSHOT = text("""
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 """)
+# What a step's events come to: net of their corrections of the same step.
 NEW_COMBINATIONS = text("""
-SELECT e.licensee_id, e.model, e.adapters, min(e.xid::text::bigint) AS first_xid, count(*) AS event_count,
-       sum(e.image_count)::bigint AS image_count
-FROM usage_events e WHERE e.xid >= CAST(:since AS xid8) AND e.xid < CAST(:until AS xid8)
+SELECT licensee_id, model, adapters, min(xid) AS first_xid, sum(event_count)::bigint AS event_count,
+       sum(image_count)::bigint AS image_count
+FROM (
+    SELECT licensee_id, model, adapters, min(xid::text::bigint) AS xid, count(*) AS event_count,
+           sum(image_count) AS image_count
+    FROM usage_events WHERE xid >= CAST(:since AS xid8) AND xid < CAST(:until AS xid8)
+    GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT e.licensee_id, e.model, e.adapters, min(e.xid::text::bigint), 0, sum(c.image_delta)
+    FROM usage_corrections c JOIN usage_events e ON e.licensee_id = c.licensee_id AND e.event_id = c.event_id
+    WHERE c.xid >= CAST(:since AS xid8) AND c.xid < CAST(:until AS xid8) AND e.xid >= CAST(:since AS xid8)
+    GROUP BY 1, 2, 3
+) facts
 GROUP BY 1, 2, 3
+""")
+NEW_CORRECTIONS = text("""
+SELECT count(*) FROM usage_corrections WHERE xid >= CAST(:since AS xid8) AND xid < CAST(:until AS xid8)
 """)
 ADD_TO_REVIEW = text("""
 UPDATE resolutions SET image_count = image_count + :image_count, event_count = event_count + :event_count
 WHERE licensee_id = :licensee_id AND model = :model AND adapters = CAST(:adapters AS text[]) AND until_xid IS NULL
 """)
+# Corrections of events that an earlier step has added up.
+CORRECT_REVIEW = text("""
+UPDATE resolutions r SET image_count = r.image_count + corrected.image_delta
+FROM (
+    WITH facts AS MATERIALIZED (
+        SELECT e.licensee_id, e.model, e.adapters, e.xid, c.image_delta
+        FROM usage_corrections c JOIN usage_events e ON e.licensee_id = c.licensee_id AND e.event_id = c.event_id
+        WHERE c.xid >= CAST(:since AS xid8) AND c.xid < CAST(:until AS xid8) AND e.xid < CAST(:since AS xid8)
+    )
+    SELECT e.licensee_id, e.model, e.adapters, r.first_xid, sum(e.image_delta) AS image_delta
+    FROM facts e
+    JOIN resolutions r ON r.licensee_id = e.licensee_id AND r.model = e.model AND r.adapters = e.adapters
+                      AND e.xid >= r.first_xid AND (r.until_xid IS NULL OR e.xid < r.until_xid)
+    WHERE cardinality(r.held_names) > 0 OR cardinality(r.guessed_names) > 0
+    GROUP BY 1, 2, 3, 4
+) corrected
+WHERE r.licensee_id = corrected.licensee_id AND r.model = corrected.model AND r.adapters = corrected.adapters
+  AND r.first_xid = corrected.first_xid
+""")
 
 
 @dataclass(frozen=True, slots=True)
 class RolledUp:
-    """What one roll-up did: events taken, combinations resolved late, and whether more events wait already."""
+    """What one roll-up did: events and corrections taken, combinations resolved late, and whether more events wait."""
 
     event_count: int
     resolved_late: int
     more: bool
+    correction_count: int = 0
 
 
 def roll_up(session: Session, step: int = STEP) -> RolledUp:
-    """Counts up to `step` waiting events, and held ones that can be resolved by now."""
+    """Counts up to `step` waiting events, their corrections, and held events that can be resolved by now."""
     watermark = lock_watermark(session)
     since = watermark.xid
     oldest_running, newest = session.execute(SNAPSHOT).one()
@@ -66,17 +104,21 @@ def roll_up(session: Session, step: int = STEP) -> RolledUp:
         )
     resolver = Resolver.load(session)
     resolved_late = _resolve_pending(session, resolver, since)
-    step_end = session.scalar(STEP_END, {"since": str(since), "step": step})
-    until = max(since, min(oldest_running, step_end or oldest_running))
+    ends = [
+        session.scalar(asked, {"since": str(since), "step": at_most})
+        for asked, at_most in zip(STEP_ENDS, (step, min(step, CORRECTION_STEP)), strict=True)
+    ]
+    until = max(since, min([oldest_running, *(end for end in ends if end)]))
     event_count = _count(session, resolver, since, until)
+    correction_count = _count_corrections(session, since, until)
     kill_point("mid_rollup")
     watermark.xid, watermark.moved_at = until, func.now()
     session.flush()
-    return RolledUp(event_count, resolved_late, more=until < oldest_running)
+    return RolledUp(event_count, resolved_late, more=until < oldest_running, correction_count=correction_count)
 
 
 def rebuild(session: Session) -> RolledUp:
-    """Throws the counts away and makes them again from the raw events, in the caller's transaction.
+    """Throws the counts away and makes them again from the raw facts, in the caller's transaction.
 
     What an AIR was guessed to be is no count but a decision: it stays, with the events for which it was made.
     """
@@ -97,6 +139,7 @@ def rebuild(session: Session) -> RolledUp:
     session.expire_all()
     if counted_until:
         _count(session, Resolver.load(session), 0, counted_until, again=True)
+        _count_corrections(session, 0, counted_until)
     lock_watermark(session).xid = counted_until
     session.flush()
     return roll_up(session, step=2**62)
@@ -118,6 +161,16 @@ def _count(session: Session, resolver: Resolver, since: int, until: int, *, agai
     _remember_combinations(session, resolver, rows, totalling=not again)
     session.execute(COUNT_NEW, {"since": str(since), "until": str(until)})
     return sum(row.event_count for row in rows)
+
+
+def _count_corrections(session: Session, since: int, until: int) -> int:
+    """Counts the corrections of transactions `[since, until)`, whose events are counted by now; the number of them."""
+    step = {"since": str(since), "until": str(until)}
+    count: int = session.execute(NEW_CORRECTIONS, step).scalar_one()
+    if count:
+        session.execute(COUNT_CORRECTIONS, step)
+        session.execute(CORRECT_REVIEW, step)
+    return count
 
 
 def _end_guesses(session: Session, resolver: Resolver, rows: Sequence[Any], since: int) -> None:

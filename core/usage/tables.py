@@ -1,9 +1,9 @@
-"""What happened: reports, events, and the daily counts rolled up from them.
+"""What happened: reports, events, corrections, and the daily counts rolled up from them.
 
-Reports and events are facts: the application may add them and never change them. Every key starts with `licensee_id`,
-so that two licensees can never touch each other's rows and the tables can be distributed by it. Events have no foreign
-keys: each would be looked up for every event, and the licensee comes from a meter key, which has one. Names of models
-are kept as they were sent; the roll-up resolves them.
+Reports, events and corrections are facts: the application may add them and never change them. Every key starts with
+`licensee_id`, so that two licensees can never touch each other's rows and the tables can be distributed by it. Events
+have no foreign keys: each would be looked up for every event, and the licensee comes from a meter key, which has one.
+Names of models are kept as they were sent; the roll-up resolves them.
 """
 
 from datetime import date, datetime
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Sequence,
     String,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
@@ -59,13 +60,20 @@ ischema_names["xid8"] = Xid8  # so that comparing tables with the database knows
 
 
 class UsageReport(Base):
-    """One submitted batch, the digest of its body and the receipt it was given: the same id gets the same answer."""
+    """One submitted batch, the digest of its body and the receipt it was given: the same id gets the same answer.
+
+    Its events have its `xid` and `report_no`; reports from before `xid` was kept have none.
+    """
 
     __tablename__ = "usage_reports"
     __table_args__ = (
         Index("ix_usage_reports_received", "licensee_id", "received_at"),
+        Index("ix_usage_reports_sequence", "licensee_id", "source", text("sequence DESC"),
+              postgresql_include=["received_at"], postgresql_where=text("sequence IS NOT NULL")),
+        Index("ix_usage_reports_problems", "licensee_id", "received_at", "report_id",
+              postgresql_where=text("rejected + conflict > 0")),
         CheckConstraint("length(report_id) BETWEEN 1 AND 255", name="report_id"),
-    )
+    )  # fmt: skip
     licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
     report_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
     report_no: Mapped[int]
@@ -81,6 +89,7 @@ class UsageReport(Base):
     rejected: Mapped[int] = mapped_column(Integer)
     image_count: Mapped[int]
     outcomes: Mapped[list[dict[str, Any]]]
+    xid: Mapped[int | None] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
 
 
 class UsageEvent(Base):
@@ -106,8 +115,44 @@ class UsageEvent(Base):
     output: Mapped[str] = mapped_column(BYTEWISE, server_default="image")
 
 
+class UsageCorrection(Base):
+    """Somebody withdrew an event, or said how many images it really was. Append-only, like the event itself.
+
+    The corrections of an event are a chain, numbered from 1 on: each begins with the count that the one before left,
+    the first with the event's own, and none goes below zero. A trigger refuses anything else, and a correction whose
+    transaction is older than what it corrects: the roll-up takes corrections by their transactions, as it takes events.
+    """
+
+    __tablename__ = "usage_corrections"
+    __table_args__ = (
+        UniqueConstraint("licensee_id", "event_id", "number", name="uq_usage_corrections_chain"),
+        Index("ix_usage_corrections_xid", "xid"),
+        Index("ix_usage_corrections_made", "licensee_id", "made_at", "correction_id"),
+        CheckConstraint("length(correction_id) BETWEEN 1 AND 255", name="correction_id"),
+        CheckConstraint("number >= 1", name="number"),
+        CheckConstraint("kind IN ('withdraw', 'amend')", name="kind"),
+        CheckConstraint("kind = 'amend' OR image_count_after = 0", name="withdrawn"),
+        CheckConstraint("image_delta <> 0 AND image_count_after = image_count_before + image_delta", name="delta"),
+        CheckConstraint(f"image_count_after BETWEEN 0 AND {MAX_IMAGE_COUNT}", name="image_count"),
+        CheckConstraint("length(btrim(actor)) > 0 AND length(btrim(reason)) > 0", name="said"),
+    )
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    correction_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    event_id: Mapped[str] = mapped_column(BYTEWISE)
+    number: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str] = mapped_column(BYTEWISE)
+    image_delta: Mapped[int] = mapped_column(Integer)
+    image_count_before: Mapped[int] = mapped_column(Integer)
+    image_count_after: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str]
+    reference: Mapped[str | None]
+    actor: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    xid: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+
+
 class RollupWatermark(Base):
-    """Events of transactions before `xid` are in the daily counts; the rest are not."""
+    """Events and corrections of transactions before `xid` are in the daily counts; the rest are not."""
 
     __tablename__ = "rollup_watermarks"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -172,7 +217,9 @@ class ReResolution(Base):
 
 
 class DailyCount(Base):
-    """Images in which a fee-bearing model was involved on a day of the account's zone: a sum over events, rebuildable.
+    """Images in which a fee-bearing model was involved on a day of the account's zone: a sum, which can be rebuilt.
+
+    It adds up events and their corrections; one that was withdrawn still counts as an event, of no images.
 
     `via_model_id` is the model that the events named (often a derivative), `plan` the end user's on the platform,
     `role` how the model is involved (`core/registry/lineage.py`), `output` what was made. Which roles and outputs are
@@ -194,3 +241,70 @@ class DailyCount(Base):
     output: Mapped[str] = mapped_column(BYTEWISE, primary_key=True, server_default="image")
     image_count: Mapped[int]
     event_count: Mapped[int]
+
+
+class ZeroReport(Base):
+    """A licensee's word that no images were made on days `[starts_on, ends_on)`, with a model or at all. Append-only.
+
+    Days are those of each account's zone. Usage that was reported for such a day stands all the same.
+    """
+
+    __tablename__ = "zero_reports"
+    __table_args__ = (
+        CheckConstraint("length(zero_report_id) BETWEEN 1 AND 255", name="zero_report_id"),
+        CheckConstraint("ends_on > starts_on", name="days"),
+    )
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    zero_report_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    starts_on: Mapped[date]
+    ends_on: Mapped[date]
+    model: Mapped[str | None] = mapped_column(BYTEWISE)
+    reason: Mapped[str | None]
+    key_id: Mapped[int]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SigningKey(Base):
+    """A public key whose private half this installation began to sign receipts with. Append-only.
+
+    The newest row is the key in use. Going back to an earlier key is another row, so no key is ever forgotten.
+    """
+
+    __tablename__ = "signing_keys"
+    __table_args__ = (
+        CheckConstraint(
+            "length(public_key) = 32 AND key_id = left(encode(sha256(public_key), 'hex'), 16)", name="key_id"
+        ),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    key_id: Mapped[str]
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    taken_up_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UsageImport(Base):
+    """How far a file of usage has come. Only progress: what became of its rows stands in its reports, in usage_reports.
+
+    `row_count` is known once every row was answered. `seen_at` is the last sign of life of whoever takes it in.
+    """
+
+    __tablename__ = "usage_imports"
+    __table_args__ = (
+        CheckConstraint("import_id ~ '^[A-Za-z0-9._-]{1,128}$'", name="import_id"),
+        CheckConstraint(_one_of("format", ("csv", "jsonl", "parquet")), name="format"),
+        CheckConstraint(_one_of("state", ("receiving", "done", "broken")), name="state"),
+        CheckConstraint("(state = 'done') = (row_count IS NOT NULL AND finished_at IS NOT NULL)", name="done"),
+        Index("ix_usage_imports_started", "licensee_id", "started_at"),
+    )
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    import_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    key_id: Mapped[int]
+    file_name: Mapped[str | None]
+    format: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="receiving")
+    code: Mapped[str | None]
+    message: Mapped[str | None]
+    row_count: Mapped[int | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]

@@ -1,7 +1,7 @@
-"""Proof that the daily counts equal the raw events: counted a second time, another way.
+"""Proof that the daily counts equal the raw events and their corrections: counted a second time, another way.
 
-The roll-up counts in SQL, in steps, as events arrive. This counts all events at once and decides days and models in
-Python, so that a mistake of one is not repeated by the other.
+The roll-up counts in SQL, in steps, as events arrive. This counts all events at once, each net of its corrections, and
+decides days and models in Python, so that a mistake of one is not repeated by the other.
 """
 
 from collections import Counter
@@ -24,12 +24,18 @@ SELECT e.licensee_id, e.model, e.adapters, e.plan, e.output,
        CASE WHEN cardinality(r.firsts) = 1 THEN r.firsts[1]
             ELSE (SELECT first FROM unnest(r.firsts) AS first WHERE first <= e.xid ORDER BY first DESC LIMIT 1)
        END::text::bigint AS first_xid,
-       sum(e.image_count)::bigint AS image_count, count(*) AS event_count
-FROM usage_events e
+       sum(e.image_count)::bigint AS image_count, sum(e.event_count)::bigint AS event_count
+FROM (
+    SELECT licensee_id, model, adapters, plan, output, occurred_at, xid, image_count, 1 AS event_count
+    FROM usage_events WHERE xid < (SELECT xid FROM rollup_watermarks WHERE name = 'usage')
+    UNION ALL
+    SELECT licensee_id, model, adapters, plan, output, occurred_at, usage_events.xid, image_delta, 0
+    FROM usage_corrections JOIN usage_events USING (licensee_id, event_id)
+    WHERE usage_corrections.xid < (SELECT xid FROM rollup_watermarks WHERE name = 'usage')
+) e
 LEFT JOIN (
     SELECT licensee_id, model, adapters, array_agg(first_xid) AS firsts FROM resolutions GROUP BY 1, 2, 3
 ) r USING (licensee_id, model, adapters)
-WHERE e.xid < (SELECT xid FROM rollup_watermarks WHERE name = 'usage')
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 """)
 Key = tuple[int, int, date, int, str, str, str]  # licensee, model, day, the model it came through, plan, role, output
@@ -38,7 +44,7 @@ Counted = tuple[int, dict[int, str]]  # the model it came through, and the roles
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A daily count that differs from the raw events behind it."""
+    """A daily count that differs from the raw events, net of corrections, behind it."""
 
     licensee_id: int
     model_id: int

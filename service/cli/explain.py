@@ -24,9 +24,9 @@ def explain(
     perimage explain OWG-000001 2
     perimage explain --draft our-deal 2026-10
 
-    For every line: the images by day, the price in force and the amendment
-    it stands in, each tier, the conversion, the rounding, and what was
-    billed for the same thing before.
+    For every line: the images by day and who corrected them why, the price
+    in force and the amendment it stands in, each tier, the conversion, the
+    rounding, and what was billed for the same thing before.
     """
     from core.errors import InvalidInput
     from core.invoicing.explain import explain_draft, explain_invoice
@@ -77,8 +77,18 @@ def _show(document: dict[str, Any]) -> None:
         console.print(f"\nFrozen content, SHA-256 {document['content_hash']}", style="dim")
 
 
+def _corrected(each: dict[str, Any]) -> str:
+    """One correction: "Corrected on 2026-11-03 by Ada: -20 images of sd-1 on 2026-09-03 (event e, 500 to 480): why"."""
+    change = f"{each['image_delta']:+,} images of {each['model']} on {each['day']}"
+    event = f"event {each['event_id']}, {each['image_count_before']:,} to {each['image_count_after']:,}"
+    late = ", after this was issued," if each["made_after_issue"] else ""
+    reference = f" [{each['reference']}]" if each["reference"] else ""
+    when = f"{each['made_at'][:10]}{late} by {each['actor']}"
+    return f"Corrected on {when}: {change} ({event}): {each['reason']}{reference}"
+
+
 def sentences(line: dict[str, Any]) -> list[str]:
-    """The explanation of one line, a sentence each: price, counts, steps, and the other invoices."""
+    """The explanation of one line, a sentence each: price, counts, corrections, steps, and the other invoices."""
     said = [line["price"]["sentence"]] if line["price"] else []
     counts = line["counts"]
     if counts:
@@ -88,6 +98,8 @@ def sentences(line: dict[str, Any]) -> list[str]:
         ]
         said.append(f"Images of {', '.join(counts['models'])} ({counts['source']}): {'; '.join(each) or 'none'}")
         said += [counts["sentence"]] if "sentence" in counts else []
+    said += [_corrected(each) for each in line["corrections"]]
+    said += [] if line["corrections_complete"] else ["There are more corrections: GET /v1/corrections lists them all"]
     said += line["steps"]
     for word, others in (("before", line["billed_before"]), ("later", line["billed_after"])):
         for other in others:

@@ -24,6 +24,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     from rich.table import Table
 
     from core.invoicing.verify import Check, verify_invoices
+    from core.payments.verify import verify_payments
     from core.usage.verify import verify_rollup
     from service.cli.database import open_session
     from service.cli.errors import refusals
@@ -36,7 +37,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
             for m in mismatches
         )
         counts = Check("daily counts equal raw events", event_count, problems)
-        checks = [counts, *verify_invoices(session), _calendars(session)]
+        checks = [counts, *verify_invoices(session), *verify_payments(session), _calendars(session)]
     wrong = sum(len(check.problems) for check in checks)
     if as_json:
         report = [{"check": c.name, "looked_at": c.looked_at, "problems": list(c.problems)} for c in checks]

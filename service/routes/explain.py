@@ -20,7 +20,7 @@ def explain(
     number: Number,
     line: Annotated[int | None, Query(ge=1, le=10**6, description="only this line")] = None,
 ) -> dict[str, Any]:
-    """For every line: the images by day, the price in force and the amendment it stands in, each step to the amount,
-    and the other invoices that bill the same thing. Anyone can recompute it by hand."""
+    """For every line: the images by day and their corrections, the price in force and the amendment it stands in, each
+    step to the amount, and the other invoices that bill the same thing. Anyone can recompute it by hand."""
     with licensee_eyes(session, caller.licensee_id):
         return explain_invoice(session, number, line)

@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from core.database import licensee_eyes
-from core.invoicing.queries import invoice_content, invoice_pdf, invoices
+from core.invoicing.documents import MEDIA_TYPES
+from core.invoicing.queries import invoice_content, invoice_document, invoices
 from core.period import Period
 from service.caller import RequestCaller
 from service.session import RequestSession
@@ -63,9 +64,32 @@ def list_invoices(
 def get_invoice_pdf(session: RequestSession, caller: RequestCaller, number: Number) -> Response:
     """The bytes as they were made when the invoice was issued."""
     with licensee_eyes(session, caller.licensee_id):
-        content = invoice_pdf(session, number)
+        content = invoice_document(session, number, "pdf")
     return Response(
         content, media_type="application/pdf", headers={"Content-Disposition": f'inline; filename="{number}.pdf"'}
+    )
+
+
+@router.get(
+    "/v1/invoices/{number}/documents/{kind}",
+    summary="A document of an invoice",
+    response_class=Response,
+    responses={200: {"content": {media_type.partition(";")[0]: {} for media_type in MEDIA_TYPES.values()}}},
+)
+def get_invoice_document(
+    session: RequestSession,
+    caller: RequestCaller,
+    number: Number,
+    kind: Annotated[str, Path(max_length=64, examples=["lines.csv"])],
+) -> Response:
+    """The bytes as they were made when the invoice was issued: `pdf`, `lines.csv`, `daily_counts.csv`, and
+    `factur-x.xml` where the account asks for e-invoices.
+    """
+    with licensee_eyes(session, caller.licensee_id):
+        content = invoice_document(session, number, kind)
+    name = f"{number}.pdf" if kind == "pdf" else f"{number}-{kind}"
+    return Response(
+        content, media_type=MEDIA_TYPES[kind], headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
 
 

@@ -7,7 +7,6 @@ no model per event, no thread. It reads the body, decodes it, queues it, and ans
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date
-from hashlib import sha256
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
@@ -17,11 +16,11 @@ from starlette.routing import Route
 
 from core.database import licensee_eyes
 from core.errors import InvalidInput, NotAllowed
-from core.kill_points import kill_point
 from core.usage.queries import GROUPS, usage
 from core.usage.receipt import CAPPED, Receipt, answer, images_kept_out
-from core.usage.report import Report, Window, read_report
+from core.usage.report import Report, read_report
 from core.usage.review import review
+from service import taking
 from service.caller import RequestCaller, credentials_of
 from service.limits import check_json, read_body
 from service.session import RequestSession
@@ -35,27 +34,19 @@ class UsageReports:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         state = scope["app"].state
-        settings = state.settings
-        caller = await state.callers.find(credentials_of(scope["headers"]))
-        state.rate_limit.take(caller.key_id)
-        check_json(scope, settings.max_body_bytes)
-        body = await read_body(receive, settings.max_body_bytes)
-        now = state.catalogue.now()
-        window = Window.at(now, settings.past_days, settings.future_minutes, caller.backfill_from)
-        report = read_report(body, window)
-        holds = await state.catalogue.holds(caller.licensee_id, report)
-        kill_point("after_parse")
-        digest = sha256(body).digest()
-        capped = state.catalogue.capped(caller.licensee_id, report)
-        receipt = await state.intake_queue.submit(
-            caller.licensee_id, caller.key_id, report, digest, holds, capped=capped
-        )
+        caller = await taking.admit(state, credentials_of(scope["headers"]))
+        check_json(scope, state.settings.max_body_bytes)
+        body = await read_body(receive, state.settings.max_body_bytes)
+        report = read_report(body, taking.window(state, caller, state.catalogue.now()))
+        held = await taking.holds(state, caller, report)
+        receipt = await taking.commit(state, caller, report, body, held)
         if images := images_kept_out(report, receipt):
             _refuse(report, receipt, images)
         content = _to_json(answer(report, receipt))
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         if receipt.replayed:
             headers.append((b"perimage-replayed", b"true"))
+        headers += state.signing.headers(content)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 

@@ -37,7 +37,7 @@ def test_what_was_signed_has_both_signatures_afterwards_and_can_end_early(empty_
     with psycopg.connect(empty_database_url) as owner:
         owner.execute(BEFORE)
         owner.execute(LET_GO)
-    command.upgrade(alembic_config(empty_database_url), "agreement_lifecycle")
+    command.upgrade(alembic_config(empty_database_url), "head")
     with psycopg.connect(empty_database_url) as owner:
         events = owner.execute(
             "SELECT agreement_id, kind, party, signer, signed_on, document_hash FROM agreement_events ORDER BY id"

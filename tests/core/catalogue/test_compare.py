@@ -62,7 +62,7 @@ def test_so_does_what_an_entry_leaves_out(document, left_out):
         ({"licensors.0.name": "The Guild"}, ["licensor guild: name Guild -> The Guild"]),
         ({"licensors.0.address": ["A", "B"]}, ["licensor guild: address Street 1 -> A, B"]),
         ({"licensors.0.email": ""}, ["licensor guild: email a@guild.example -> "]),
-        ({"licensees.1.tax_id": "DE9"}, ["licensee south: tax_id  -> DE9"]),
+        ({"licensees.1.tax_id": "DE987654321"}, ["licensee south: tax_id  -> DE987654321"]),
         (
             {"models.0.name": "One", "models.0.aliases": ["SD"]},
             ["model sd-1: name SD 1 -> One", "model sd-1: names  -> SD"],

@@ -16,8 +16,8 @@ from core.catalogue.apply import apply
 from core.catalogue.declare import parse_catalogue
 from core.invoicing.bill import load_bill
 from core.invoicing.close import close
-from core.invoicing.document import render_pdf
 from core.invoicing.issue import issue
+from core.invoicing.paper.document import render_pdf
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.money import Money
 from core.period import Period

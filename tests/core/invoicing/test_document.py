@@ -17,7 +17,8 @@ import pytest
 from pypdfium2 import raw
 
 from core.errors import InvalidInput
-from core.invoicing.document import TEMPLATE_VERSION, VERIFY, render_pdf
+from core.invoicing.paper.document import TEMPLATE_VERSION, render_pdf
+from core.invoicing.paper.words import WORDS
 
 SAMPLE = Path(__file__).with_name("sample_invoice.json")
 HOSTILE = "#import \"x\" *bold* _it_ [a] {b} $x^2$ `raw` <label> @ref \\n // c /* d */ -- 'q' #panic() = end"
@@ -225,14 +226,14 @@ def test_the_footer_of_every_page_has_number_hash_and_how_to_verify_it(invoice: 
     for n, page in enumerate(read, 1):
         assert f"Page {n} of {len(read)}" in page
         assert invoice["content_hash"] in page
-        assert VERIFY in page
+        assert WORDS["verify"][0] in page
         assert "OWL-000001" in page
 
 
 def test_the_bytes_repeat_in_another_process_with_another_environment(invoice: dict[str, Any], tmp_path: Path) -> None:
     here = hashlib.sha256(render_pdf(invoice)).hexdigest()
     program = (
-        "import sys, json, hashlib; from core.invoicing.document import render_pdf;"
+        "import sys, json, hashlib; from core.invoicing.paper.document import render_pdf;"
         "print(hashlib.sha256(render_pdf(json.load(open(sys.argv[1], encoding='utf-8')))).hexdigest())"
     )
     root = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.agreements.terms import Terms, parse_terms
-from core.invoicing.workings import explain_line
+from core.invoicing.paper.workings import explain_line
 from core.period import Period
 from core.rating.rate import Contract, LineKey, RatedLine, owed, progress
 

@@ -1,0 +1,1 @@
+"""What both sides attest: signed, chained statements of what was counted."""
