@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from config.settings import settings
 from core.errors import PerimageError
 from core.invoicing.run import advance_item, fail_item, items_to_work, take_item
+from core.invoicing.run_control import schedule
 from core.usage.rollup import roll_up
 from worker.app import app
 from worker.session import new_session
@@ -63,6 +64,19 @@ def sweep() -> None:
             items = items_to_work(session)
         for run_id, agreement_id in items:
             work_item.delay(run_id, agreement_id)
+
+
+@app.task
+def schedule_runs() -> None:
+    """Asks for the runs whose agreements' grace days are over: each agreement and month once."""
+    with database_may_be_away("scheduling runs"):
+        with new_session() as session:
+            run = schedule(session)
+            run_id = None if run is None else run.id
+            session.commit()
+        if run_id is not None:
+            log.info("run scheduled", run=run_id)
+            sweep()
 
 
 @contextmanager

@@ -105,8 +105,8 @@ def caller_of(session: Session, text: str) -> FinanceCaller:
     if parsed is None or found is None or not same_secret(parsed[1], found[0].secret_hash):
         raise NotAllowed("unauthenticated", UNAUTHENTICATED)
     key, user, licensor = found
-    actor = Actor(user.email, role_of(user.role)) if user else Actor(f"{MACHINE}{key.machine}", role_of(key.role))
-    return FinanceCaller(key.licensor_id, licensor, key.id, actor, frozenset(key.scopes))
+    name, role = (user.email, user.role) if user else (f"{MACHINE}{key.machine}", key.role)
+    return FinanceCaller(key.licensor_id, licensor, key.id, Actor(name, role_of(role or "")), frozenset(key.scopes))
 
 
 def _issue(

@@ -144,7 +144,8 @@ class Terms:
     """Everything that is in force at an instant under an agreement.
 
     `late_interest` is a yearly percentage on what is paid late; `missing_days` is "hold" where a draft with days of no
-    report has to wait for a person.
+    report has to wait for a person. With `grace_days` the clock closes each month so many days after its end, and
+    issues it where `issue` is "automatic".
     """
 
     currency: str
@@ -159,6 +160,8 @@ class Terms:
     eligibility: Eligibility | None = None
     late_interest: Decimal | None = None
     missing_days: str | None = None
+    grace_days: int | None = None
+    issue: str | None = None
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ _MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _SAID_OF_TERMS = {"currency", "unit", "conversions", "fees", "commitments", "early_termination", "payment_days"} | {
-    *("adapters", "definitions", "eligibility", "late_interest", "missing_days")
+    *("adapters", "definitions", "eligibility", "late_interest", "missing_days", "grace_days", "issue")
 }
 _SAID_OF_FEE = {"name", "models", "per", "schedule", "included_images", "base_fee", "cap"}
 _SAID_OF_SCHEDULE = {"kind", "rate", "band", "size", "price", "tiers"}
@@ -216,6 +216,9 @@ def _late(terms: Terms) -> Iterator[str]:
     if terms.late_interest is not None:
         percent = number_said(terms.late_interest)
         yield f"What is paid late bears simple interest of {percent} % a year, by the day, a year having 365 days."
+    if terms.grace_days is not None:
+        then = "issued" if terms.issue == "automatic" else "left for a person to issue"
+        yield f"A month is closed by the clock {terms.grace_days} days after its end, and {then}."
     if terms.missing_days == "hold":
         yield "An invoice for days of which nothing was reported, not even zero, waits until somebody releases it."
 

@@ -44,6 +44,8 @@ The document, with every key (those marked ? may be left out):
     payment_days?: 30
     late_interest?: {yearly_percent: "9.5"}     simple interest on what is paid late, by the day, actual/365
     missing_days?: hold                 an invoice with days of no report and no word of zero waits for a person
+    grace_days?: 5                      the clock closes each month, so many days after its end (0 to 60)
+    issue?: automatic | by_hand         whether what the clock closed is issued without a person; only with grace_days
     adapters?: base | own | both | none
     definitions?: {image?: delivered | saved | requested, counted?: [previews, upscales, rejected],
                    video_frame_factor?: "0.04", text?: ...}
@@ -104,6 +106,7 @@ __all__ = [
 ]
 
 
+MOST_GRACE_DAYS = 60
 MOST_PERCENT = 100  # a year; more is a slip of the pen, and usury nearly everywhere
 
 
@@ -129,8 +132,12 @@ def parse_terms(document: Mapping[str, Any]) -> Terms:
         eligibility=section.optional("eligibility", _eligibility, None),
         late_interest=section.optional("late_interest", _late_interest, None),
         missing_days=section.optional("missing_days", one_of("hold"), None),
+        grace_days=section.optional("grace_days", _grace_days, None),
+        issue=section.optional("issue", one_of("automatic", "by_hand"), None),
     )
     section.done()
+    if terms.issue is not None and terms.grace_days is None:
+        refuse("issue", "this is about months that the clock closes: say `grace_days`, too, or leave it out")
     _check_fees(terms)
     check_commitments(terms)
     return terms
@@ -176,6 +183,8 @@ def terms_document(terms: Terms) -> dict[str, Any]:
             ),
             "late_interest": terms.late_interest and {"yearly_percent": plain(terms.late_interest)},
             "missing_days": terms.missing_days,
+            "grace_days": terms.grace_days,
+            "issue": terms.issue,
         }
     )
 
@@ -323,6 +332,12 @@ def _cap(value: object, path: str) -> Cap:
     cap = Cap(part.required("images", count), part.optional("kind", one_of("soft", "hard"), "soft"))
     part.done()
     return cap
+
+
+def _grace_days(value: object, path: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_GRACE_DAYS:
+        refuse(path, f"write a whole number of days from 0 to {MOST_GRACE_DAYS}")
+    return value
 
 
 def _definitions(value: object, path: str) -> Definitions:

@@ -66,7 +66,8 @@ def record(  # noqa: PLR0917 - who did what with what, in the order in which one
     session.add(row)
     session.flush()
     moved = update(AuditHead).where(AuditHead.licensor_id == licensor_id)
-    session.execute(moved.values(sequence=row.sequence, hash=row.hash), execution_options={"synchronize_session": False})
+    moved = moved.values(sequence=row.sequence, hash=row.hash)
+    session.execute(moved, execution_options={"synchronize_session": False})
     return row
 
 

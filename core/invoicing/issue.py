@@ -42,8 +42,12 @@ def issue(session: Session, invoice_id: int, by: Actor = SYSTEM) -> Invoice:
     return invoice if invoice.status == "issued" else issue_locked(session, invoice, by)
 
 
-def issue_locked(session: Session, invoice: Invoice, by: Actor, bill: Bill | None = None) -> Invoice:
-    """The same for a draft that this transaction has locked or just written; `bill` is what it was written from."""
+def issue_locked(
+    session: Session, invoice: Invoice, by: Actor, bill: Bill | None = None, *, limit_is_kept: bool = False
+) -> Invoice:
+    """The same for a draft that this transaction has locked or just written; `bill` is what it was written from. With
+    `limit_is_kept` the caller has asked `needs_person` already; the database looks once more in any case.
+    """
     if invoice.status == "held":
         codes = ", ".join(reason["code"] for reason in invoice.hold_reasons) or invoice.hold_reason
         raise Conflict(
@@ -54,7 +58,7 @@ def issue_locked(session: Session, invoice: Invoice, by: Actor, bill: Bill | Non
     demand("issue", stand(session, [invoice])[invoice.id].word, by, what=name_of(invoice), credit_note=is_note)
     if not invoice.lines:
         raise Conflict("nothing_to_issue", f"{name_of(invoice)} has no lines: close its period again")
-    approval = needs_person(session, invoice, by)
+    approval = None if limit_is_kept else needs_person(session, invoice, by)
     if approval is not None:
         raise NotAllowed("second_person_needed", approval)
     bill = bill or _bill_of(session, invoice)
@@ -76,8 +80,9 @@ def needs_person(session: Session, invoice: Invoice, by: Actor = SYSTEM) -> str 
 
 def number_and_freeze(session: Session, invoice: Invoice, bill: Bill, by: Actor, *, payment_days: int) -> Invoice:
     """Everything that issuing does, for an invoice whose lines and totals stand and that may be issued."""
-    parties = select(Licensor, Licensee, func.now())  # read at once, and held: the snapshot asks for them again
-    parties = parties.where(Licensor.id == invoice.licensor_id, Licensee.id == invoice.licensee_id)
+    # Read at once, and held while they are asked for again by the snapshot.
+    parties = select(Licensor, Licensee, func.now()).select_from(Licensor)
+    parties = parties.join(Licensee, Licensee.id == invoice.licensee_id).where(Licensor.id == invoice.licensor_id)
     licensor, _licensee, now = session.execute(parties).one()
     today = day_of(now, bill.account.zone)
     draft_name = name_of(invoice)

@@ -214,22 +214,37 @@ class InvoiceDocument(Base):
 
 
 class BillingRun(Base):
-    """A request to close one period for every agreement, and, if asked, to issue what was closed."""
+    """A request to close one period for every agreement, and, if asked, to issue what was closed.
+
+    A `scheduled` one was asked for by the clock: it issues only where the agreement says so. `counted_at` is when its
+    items last saw to it that every event was counted. A run is done when its items are; only a stop is written down.
+    """
 
     __tablename__ = "billing_runs"
+    __table_args__ = (CheckConstraint("state IN ('running', 'stopped')", name="state"),)
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     period_start: Mapped[date]
     period_end: Mapped[date]
     issues: Mapped[bool]
     requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    requested_by: Mapped[str] = mapped_column(server_default="system")
+    requested_role: Mapped[str] = mapped_column(server_default="system")
+    scheduled: Mapped[bool] = mapped_column(server_default=text("false"))
+    state: Mapped[str] = mapped_column(server_default="running")
+    stopped_by: Mapped[str | None]
+    counted_at: Mapped[datetime | None]
 
 
 class BillingRunItem(Base):
-    """One agreement's share of a run: the row is the work, a Celery message only says that it is there."""
+    """One agreement's share of a run: the row is the work, a Celery message only says that it is there.
+
+    `scheduled_for` is the first day of the month for which the clock asked: once for each agreement and month.
+    """
 
     __tablename__ = "billing_run_items"
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'counted', 'closed', 'issued', 'finished', 'failed')", name="state"),
+        UniqueConstraint("agreement_id", "scheduled_for"),
         Index("ix_billing_run_items_open", "leased_until", postgresql_where=text("finished_at IS NULL")),
     )
     run_id: Mapped[int] = mapped_column(ForeignKey("billing_runs.id"), primary_key=True)
@@ -240,3 +255,4 @@ class BillingRunItem(Base):
     leased_until: Mapped[datetime | None]
     error: Mapped[str | None]
     finished_at: Mapped[datetime | None]
+    scheduled_for: Mapped[date | None]

@@ -31,6 +31,7 @@ from core.payments.tables import (
 from core.registry.tables import Licensor
 
 LOOKS_BACK = timedelta(days=90)
+HOLD_UP_NOTHING = ("send", "collect")  # an invoice whose mailing or charging was stopped can be compared all the same
 KEEP_PAUSED = ("duplicate", "unknown_here")  # with one of these, resuming could ask for money twice
 
 
@@ -161,10 +162,10 @@ def compare(
             marked[each.marks.get(LICENSOR_MARK, ""), each.marks.get(INVOICE_MARK, "")].append(each)
     for mine in here:
         found += _of_one(mine, by_id.get(mine.gateway_id or ""), paid, there)
-        found += [
-            Difference("stopped", f"{mine.number}:{said.split(':')[0]}", said, mine.invoice_id, mine.gateway_id)
-            for said in mine.stopped
-        ]
+        for said in mine.stopped:
+            kind = said.partition(":")[0]
+            if kind not in HOLD_UP_NOTHING or (mine.left and mine.status == "issued"):
+                found.append(Difference("stopped", f"{mine.number}:{kind}", said, mine.invoice_id, mine.gateway_id))
     return found + _marked(here, marked, licensors)
 
 
@@ -182,7 +183,7 @@ def _of_one(  # noqa: PLR0911 - one for each way to differ
         return []
     if seen.id in paid:
         return [say("paid", f"Stripe has taken money that is not recorded here so: {', '.join(paid[seen.id])}")]
-    if mine.unfinished or mine.stopped:
+    if mine.unfinished or any(said.partition(":")[0] not in HOLD_UP_NOTHING for said in mine.stopped):
         return []
     if mine.status == "void":
         return [say("status", f"void here, {seen.status} at Stripe")] if seen.live else []

@@ -59,7 +59,7 @@ def daily_rows(
         yield tuple(row)
 
 
-def _daily(licensor_id: int) -> Select[tuple[str, date, str, str, str, str, str, int, int]]:
+def _daily(licensor_id: int) -> Select[str, date, str, str, str, str, str, int, int]:
     via = aliased(Model)
     counted = (DailyCount.plan, DailyCount.role, DailyCount.output, DailyCount.image_count, DailyCount.event_count)
     return (

@@ -112,6 +112,7 @@ def _cells(
         .join(via, via.id == DailyCount.via_model_id)
         .where(DailyCount.licensee_id == licensee_id, which)
         .group_by(*groups)
+        .having(func.sum(DailyCount.image_count) > 0)  # what was withdrawn whole is no usage any more
         .order_by(*groups)
     )
     if start:

@@ -30,6 +30,7 @@ def main() -> None:
         payments_bank,
         payments_stripe,
         quote,
+        run,
         statements,
         up,
         usage,

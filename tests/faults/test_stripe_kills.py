@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.payments.collect import plan
 from core.payments.tables import GatewayEvent, GatewayInvoice, GatewayStep, Payment
-from tests.door import service_process, wait_until
+from tests.door import service_process
 from tests.fakes.stripe_server import StripeServer
 from tests.fakes.till import Outbox, Till
 from tests.faults.test_worker_kills import Yard
@@ -126,6 +126,7 @@ def test_workers_killed_again_and_again_while_stripe_fails_leave_one_invoice_for
 
 
 @pytest.mark.parametrize("point", ["after_verify", "after_commit_before_reply", "after_event_before_effect"])
+@pytest.mark.slow
 def test_a_webhook_during_which_the_service_dies_counts_once_when_it_is_repeated(
     database_url: str, server: StripeServer, point: str
 ) -> None:
@@ -181,5 +182,4 @@ def test_planning_twice_at_once_plans_once(database_url: str) -> None:
         list(pool.map(attempt, range(8)))
     with Session(engine) as session:
         assert session.scalar(select(func.count()).select_from(GatewayStep)) == 1 + 5 * 5
-    wait_until(lambda: True)
     engine.dispose()

@@ -156,7 +156,7 @@ def billed_once(yard: Yard, owes: dict[str, int]) -> None:
         assert session.scalar(select(NumberSeries.last_number)) == len(owes)
         pdfs = select(func.count()).select_from(InvoiceDocument).where(InvoiceDocument.kind == "pdf")
         assert session.scalar(pdfs) == len(owes)
-        assert [check.problems for check in verify_invoices(session)] == [()] * 4
+        assert not [problem for check in verify_invoices(session) for problem in check.problems]
         assert verify_rollup(session) == (3 * len(owes), [])
 
 

@@ -63,6 +63,7 @@ def test_doubled_muddled_and_repeated_webhooks_count_each_payment_once(
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_lost_webhooks_are_made_good_by_the_daily_comparison(
     door: Door, server: StripeServer, database_url: str
 ) -> None:
@@ -116,28 +117,26 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("how", FORGED)
 def test_what_stripe_did_not_sign_is_refused_and_leaves_no_trace(
-    door: Door, server: StripeServer, database_url: str, how: str
+    door: Door, server: StripeServer, database_url: str
 ) -> None:
     body, _ = server.signed(event())
 
     def sign(signed: bytes, secret: str = server.webhook_secret, at: int | None = None) -> dict[str, str]:
         return {"Stripe-Signature": stripe.WebhookSignature.generate_signature_header(signed.decode(), secret, at)}
 
-    answer = door.client.post(PATH, content=body, headers=FORGED[how](body, sign))
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_signature")
+    for how, forge in FORGED.items():
+        answer = door.client.post(PATH, content=body, headers=forge(body, sign))
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_signature"), how
     assert events_taken(database_url) == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"[" * 100_000, b'{"id": "evt_\\u0000", "type": "x"}'])
-def test_what_is_signed_and_still_no_event_is_refused(
-    door: Door, server: StripeServer, database_url: str, body: bytes
-) -> None:
-    signature = stripe.WebhookSignature.generate_signature_header(body.decode(), server.webhook_secret)
-    answer = door.client.post(PATH, content=body, headers={"Stripe-Signature": signature})
-    assert 400 <= answer.status_code < 500
-    assert answer.headers["Content-Type"] == "application/problem+json"
+def test_what_is_signed_and_still_no_event_is_refused(door: Door, server: StripeServer, database_url: str) -> None:
+    for body in (b"", b"{", b"null", b"[]", b"[" * 100_000, b'{"id": "evt_\\u0000", "type": "x"}'):
+        signature = stripe.WebhookSignature.generate_signature_header(body.decode(), server.webhook_secret)
+        answer = door.client.post(PATH, content=body, headers={"Stripe-Signature": signature})
+        assert 400 <= answer.status_code < 500, body[:40]
+        assert answer.headers["Content-Type"] == "application/problem+json"
     assert events_taken(database_url) == 0
 
 
@@ -148,6 +147,7 @@ def test_bytes_that_are_no_text_and_bodies_that_are_too_large_are_refused(door: 
     assert door.client.get(PATH).status_code == 405
 
 
+@pytest.mark.slow
 def test_without_a_secret_nothing_is_believed(database_url: str, server: StripeServer) -> None:
     with serving(settings_for(database_url), {}) as unset:
         body, headers = server.signed(event())

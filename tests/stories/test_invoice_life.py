@@ -18,7 +18,7 @@ def test_two_people_a_credit_note_and_a_reissue_with_tax_and_everything_agrees(h
     [(why,)] = here.ask("SELECT error FROM billing_run_items WHERE error LIKE %s", f"{_draft(here)} asks for 119.00 %")
     assert why.endswith("above the limit for one person: it has to be approved first")
     _did(here, "invoice", "approve", _draft(here), "--by", "Ada")
-    assert here.close(LAST)["life-north-deal"] == ("finished", "LIF-000001"), "what a person approved the machine may issue"
+    assert here.close(LAST)["life-north-deal"] == ("finished", "LIF-000001")  # approved by a person: it may
     [invoice] = north.invoices()
     assert (invoice["number"], invoice["total"], invoice["tax"]) == ("LIF-000001", "119.00", "19.00")
     assert invoice["billing"]["purchase_order"] == "PO-7"

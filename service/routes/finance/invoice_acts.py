@@ -115,6 +115,7 @@ def approve_invoice(acts: Invoices, invoice: InvoiceName, said: Nothing | None =
 @_act("issue", "Issue a draft")
 def issue_invoice(acts: Invoices, invoice: InvoiceName, said: Nothing | None = None) -> Response:
     """Numbers and freezes it. Above the limit by somebody else than whoever approved it. An issued one stays."""
+    acts.caller.actor.demand("approver", "issue an invoice")  # also where it is issued already
     return _once(acts, invoice, lambda session, found, by: issue(session, found.id, by))
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from core.access.keys import FinanceCaller
 from core.agreements.tables import Agreement
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.invoicing.stands import find_invoice
-from core.invoicing.tables import Invoice
+from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
 from core.payments.tables import BankRow, Payment, PaymentAllocation
 from core.registry.tables import Account, Licensee
 from core.statements.tables import Dispute
@@ -68,6 +68,22 @@ def own_dispute(session: Session, caller: FinanceCaller, licensee: str, dispute_
     if found is None or found.licensor_id != caller.licensor_id:
         _missing("dispute", dispute_id)
     return found
+
+
+def own_run(session: Session, caller: FinanceCaller, run_id: int) -> BillingRun:
+    """A billing run that is the caller's licensor's alone: nobody stops another's share of one."""
+    asked = (
+        select(Account.licensor_id)
+        .join(Agreement, Agreement.account_id == Account.id)
+        .join(BillingRunItem, BillingRunItem.agreement_id == Agreement.id)
+        .where(BillingRunItem.run_id == run_id)
+    )
+    whose = set(session.scalars(asked.distinct()))
+    if caller.licensor_id not in whose:
+        _missing("run", run_id)
+    if len(whose) > 1:
+        raise Conflict("shared_run", f"run {run_id} is over several licensors: only its operator can do this")
+    return session.get_one(BillingRun, run_id)
 
 
 def _by_id(session: Session, caller: FinanceCaller, table: Any, called: str, id_: int) -> Any:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from core.access.keys import FinanceCaller
-from core.errors import NotFound
+from core.errors import InvalidInput, NotFound
 from core.invoicing.tables import Invoice
 from core.ledger.balances import settled
 from core.money import Money
@@ -206,7 +206,7 @@ def apply_payment(acts: Payments, payment_id: Id, said: ApplyRequest) -> Respons
         source = source_of_payment(session, payment_id)
         if said.invoice is None:
             if said.amount is not None:
-                raise NotFound("invoice_not_found", "an amount needs the invoice that it is for")
+                raise InvalidInput("bad_amount", "an amount needs the invoice that it is for")
             done = apply_oldest_first(session, caller.actor, caller.licensor_id, payment.licensee_id, source)
             return applications(session, done)
         return applications(session, _settle(session, caller, source, said.invoice, said.amount))

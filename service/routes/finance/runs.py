@@ -1,7 +1,8 @@
 """Billing runs: a month closed for every agreement of the licensor, and issued if asked; or only looked at."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query, Request
 from pydantic import BaseModel, Field
@@ -10,11 +11,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from core.access.keys import FinanceCaller
+from core.actors import Actor
 from core.agreements.tables import Agreement
 from core.audit.record import record
 from core.errors import Conflict, NotFound
 from core.invoicing.previews import Previewed, preview_run
 from core.invoicing.run import request_run
+from core.invoicing.run_control import resume, stop
 from core.invoicing.stands import name_of
 from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
 from core.money import Money
@@ -25,7 +28,8 @@ from service.hints import hint
 from service.pages import NEXT, After, Limit, next_mark, read_mark
 from service.routes.finance.door import ACTS, READS, READS_ONE, Acting, acting, finance_router
 from service.routes.finance.invoice_acts import count_what_came
-from service.routes.finance.shapes import Body, Id, Month, written
+from service.routes.finance.own import own_run
+from service.routes.finance.shapes import Body, Id, Month, Nothing, written
 
 router = finance_router("runs")
 DRY_PAGE = 100  # agreements of one dry run: each is rated in full
@@ -69,6 +73,7 @@ class Run(BaseModel):
 
     id: int | None
     period: str = Field(examples=["2026-10"])
+    state: Literal["running", "stopped", "done", "preview"]
     issue: bool
     dry_run: bool
     requested_at: datetime | None
@@ -82,6 +87,7 @@ class RunSummary(BaseModel):
 
     id: int
     period: str
+    state: Literal["running", "stopped", "done"]
     issue: bool
     requested_at: datetime
     progress: RunProgress
@@ -108,7 +114,7 @@ def request_billing_run(request: Request, acts: Annotated[Acting, acting("close"
     made: list[int] = []
 
     def act(session: Session) -> Run:
-        run = request_run(session, month, issues=said.issue, licensor_id=caller.licensor_id)
+        run = request_run(session, month, issues=said.issue, licensor_id=caller.licensor_id, by=caller.actor)
         found = _run(session, caller.licensor_id, run, 0, 1000)
         if not found.progress.agreements:
             raise Conflict("nothing_to_close", f"no signed agreement began before the end of {month.name}")
@@ -133,13 +139,15 @@ def list_billing_runs(
     if mark:
         asked = asked.where(BillingRun.id < min(mark[0], 2**63 - 1))
     rows = session.scalars(asked).all()
+    progress = {run.id: _progress(session, None, run.id) for run in rows}
     runs = [
         RunSummary(
             id=run.id,
             period=Period(run.period_start, run.period_end).name,
+            state=_state(run, progress[run.id]),
             issue=run.issues,
             requested_at=run.requested_at,
-            progress=_progress(session, None, run.id),
+            progress=progress[run.id],
         )
         for run in rows
     ]
@@ -154,6 +162,28 @@ def get_billing_run(session: Eyes, run_id: Id, *, limit: Limit = 1000, after: Af
     if run is None:
         raise NotFound("run_not_found", f"there is no run {run_id}")
     return _run(session, None, run, min(mark[0], 2**63 - 1) if mark else 0, limit)
+
+
+@router.post("/runs/{run_id}/stop", summary="Stop a billing run", response_model=Run, responses=ACTS)
+def stop_billing_run(acts: Annotated[Acting, acting("close")], run_id: Id, said: Nothing | None = None) -> Response:
+    """Nothing more of it is begun; what was issued stays issued."""
+    return _controlled(acts, run_id, stop)
+
+
+@router.post("/runs/{run_id}/resume", summary="Resume a billing run", response_model=Run, responses=ACTS)
+def resume_billing_run(acts: Annotated[Acting, acting("close")], run_id: Id, said: Nothing | None = None) -> Response:
+    """What is left of a stopped run is handed out again."""
+    return _controlled(acts, run_id, resume)
+
+
+def _controlled(acts: Acting, run_id: int, do: Callable[[Session, int, Actor], BillingRun]) -> Response:
+    def act(session: Session) -> Run:
+        own_run(session, acts.caller, run_id)
+        run = do(session, run_id, acts.caller.actor)
+        session.flush()
+        return _run(session, acts.caller.licensor_id, run, 0, 1000)
+
+    return acts.once(act)
 
 
 def _run(session: Session, licensor_id: int | None, run: BillingRun, after: int, limit: int) -> Run:
@@ -185,16 +215,24 @@ def _run(session: Session, licensor_id: int | None, run: BillingRun, after: int,
         for item, agreement, licensee, currency, invoice in rows
     ]
     session.refresh(run)
+    progress = _progress(session, licensor_id, run.id)
     return Run(
         id=run.id,
         period=Period(run.period_start, run.period_end).name,
+        state=_state(run, progress),
         issue=run.issues,
         dry_run=False,
         requested_at=run.requested_at,
-        progress=_progress(session, licensor_id, run.id),
+        progress=progress,
         items=items,
         next=next_mark(rows, limit, lambda row: (row[0].agreement_id,)),
     )
+
+
+def _state(run: BillingRun, progress: RunProgress) -> Literal["running", "stopped", "done"]:
+    if progress.finished == progress.agreements:
+        return "done"
+    return "stopped" if run.state == "stopped" else "running"
 
 
 def _progress(session: Session, licensor_id: int | None, run_id: int) -> RunProgress:
@@ -223,6 +261,7 @@ def _dry(session: Session, caller: FinanceCaller, month: Period, said: RunReques
     return Run(
         id=None,
         period=month.name,
+        state="preview",
         issue=said.issue,
         dry_run=True,
         requested_at=None,

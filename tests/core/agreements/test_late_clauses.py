@@ -32,7 +32,8 @@ def test_terms_without_them_are_hashed_as_before() -> None:
 @pytest.mark.parametrize(
     "clause",
     ["18", 18, {}, {"yearly_percent": 9.5}, {"yearly_percent": "0"}, {"yearly_percent": "101"},
-     {"yearly_percent": "-1"}, {"yearly_percent": "NaN"}, {"yearly_percent": "1 per 1,000"}, {"yearly_percent": "1", "monthly": "1"}, None],
+     {"yearly_percent": "-1"}, {"yearly_percent": "NaN"}, {"yearly_percent": "1 per 1,000"},
+     {"yearly_percent": "1", "monthly": "1"}, None],
 )  # fmt: skip
 def test_malformed_interest_is_refused_with_its_place(clause: object) -> None:
     with pytest.raises(InvalidInput, match="late_interest"):

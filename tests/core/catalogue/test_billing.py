@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from core.catalogue.apply import apply, standing
+from core.catalogue.billing import billing_in
 from core.catalogue.declare import parse_catalogue
 from core.errors import InvalidInput
 from core.registry.billing import Billing
@@ -75,3 +76,10 @@ def test_what_cannot_be_billed_by_is_refused_at_its_place(path: str, value: obje
     with pytest.raises(InvalidInput, match=said) as refused:
         parse_catalogue(edited(catalogue(billing=dict(BILLING)), path, value))
     assert refused.value.detail["path"].startswith(path.replace(".0", "[0]").split(".tax")[0].split(".contacts")[0])
+
+
+def test_e_invoices_are_asked_for_with_true_and_nothing_else() -> None:
+    assert billing_in({"e_invoice": True}, "billing").e_invoice
+    assert not billing_in({}, "billing").e_invoice
+    with pytest.raises(InvalidInput, match="write true or false"):
+        billing_in({"e_invoice": "yes"}, "billing")

@@ -118,6 +118,18 @@ def test_an_issued_month_is_adjusted_and_an_open_one_changes(session: Session, t
     assert session.scalars(select(Invoice.snapshot).where(Invoice.number == number)).one() == stood
 
 
+def test_what_was_withdrawn_whole_before_the_close_is_on_no_page_of_the_invoice(session: Session, trade: Trade) -> None:
+    agreement = trade.agreement(fees=[flat("sd-1", "0.01"), flat("sd-2", "0.01")])
+    trade.use("sd-1", 500, "2026-09-03T00:00Z", event_id="e")
+    trade.use("sd-2", 500, "2026-09-03T00:00Z")
+    session.commit()
+    roll_up(session)
+    make(session, trade, withdraw("e"))
+    invoice = issue_month(session, agreement, SEPTEMBER)
+    assert [line.subject for line in invoice.lines] == ["sd-2"]
+    assert [row["model"] for row in (invoice.snapshot or {})["usage"]["by_model"]] == ["sd-2"]
+
+
 def test_each_open_month_is_foreseen_as_its_own_close(session: Session, trade: Trade) -> None:
     agreement = trade.agreement(fees=[flat("sd-1", "0.01")])
     for month in ("07", "08", "10"):

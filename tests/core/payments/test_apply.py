@@ -93,6 +93,7 @@ def test_what_was_paid_too_much_pays_the_next_invoices_the_oldest_first(till: Ti
     all_agree(till.session)
 
 
+@pytest.mark.slow
 def test_bank_charges_and_withheld_tax_count_as_paid(till: Till) -> None:
     invoice = till.invoice(100_00)
     payment = pays(till, 100_00, charges=till.money(3_00), withheld=till.money(10_00))
@@ -183,15 +184,15 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("how", WRONG)
-def test_what_cannot_be_settled_is_refused(till: Till, how: str) -> None:
-    minor, payer, currency, refusal = WRONG[how]
-    invoice = till.invoice(100_00 if how != "more than is left" else 500_00)
-    payment = pays(till, 200_00, licensee=payer)
-    source = source_of_payment(till.session, payment.id)
-    with pytest.raises(refusal):
-        allocate(till.session, CLERK, source, invoice.number, Money(currency, minor))
-    till.session.rollback()
+def test_what_cannot_be_settled_is_refused(till: Till) -> None:
+    for how, (minor, payer, currency, refusal) in WRONG.items():
+        invoice = till.invoice(100_00 if how != "more than is left" else 500_00)
+        payment = pays(till, 200_00, how, licensee=payer)
+        source = source_of_payment(till.session, payment.id)
+        with pytest.raises(refusal):
+            allocate(till.session, CLERK, source, invoice.number, Money(currency, minor))
+        till.session.rollback()
+    assert till.session.scalar(select(func.count()).select_from(PaymentAllocation)) == 0
     all_agree(till.session)
 
 
@@ -205,21 +206,23 @@ def test_neither_a_draft_nor_a_void_invoice_nor_a_credit_note_can_be_paid(till: 
         till.session.rollback()
 
 
-@pytest.mark.parametrize(
-    ("amount", "kept", "reference", "method"),
-    [(0, 0, "x", "manual"), (-5, 0, "x", "manual"), (5, 6, "x", "manual"), (5, 0, " ", "manual"), (5, 0, "x", "gold"),
-     (5, 0, "x" * 201, "manual"), (5, 0, "a\nb", "manual"), (5, 0, "a\0b", "manual")],
-)  # fmt: skip
-def test_a_payment_that_makes_no_sense_is_refused(
-    till: Till, amount: int, kept: int, reference: str, method: str
-) -> None:
-    with pytest.raises(InvalidInput):
-        record_payment(
-            till.session, CLERK, licensor_id=till.licensor_id, licensee_id=till.licensee_id(),
-            amount=till.money(amount), charges=till.money(kept), received_on=DAY, method=method, reference=reference,
-        )  # fmt: skip
+SENSELESS = [
+    (0, 0, "x", "manual"), (-5, 0, "x", "manual"), (5, 6, "x", "manual"), (5, 0, " ", "manual"), (5, 0, "x", "gold"),
+     (5, 0, "x" * 201, "manual"), (5, 0, "a\nb", "manual"), (5, 0, "a\0b", "manual"),
+]  # fmt: skip
 
 
+def test_a_payment_that_makes_no_sense_is_refused(till: Till) -> None:
+    for amount, kept, reference, method in SENSELESS:
+        with pytest.raises(InvalidInput):
+            record_payment(
+                till.session, CLERK, licensor_id=till.licensor_id, licensee_id=till.licensee_id(),
+                amount=till.money(amount), charges=till.money(kept), received_on=DAY, method=method,
+                reference=reference,
+            )  # fmt: skip
+
+
+@pytest.mark.slow
 def test_a_viewer_moves_no_money(till: Till) -> None:
     with pytest.raises(NotAllowed):
         record_payment(
@@ -246,6 +249,7 @@ def test_sixteen_threads_that_use_one_payment_use_it_once(till: Till, engine: En
     all_agree(till.session)
 
 
+@pytest.mark.slow
 def test_sixteen_threads_that_apply_and_refund_at_once_use_nothing_twice(till: Till, engine: Engine) -> None:
     invoices = [till.invoice(10_00 + n) for n in range(5)]
     ids = [pays(till, 15_00, f"wire-{n}").id for n in range(4)]
@@ -297,19 +301,23 @@ TAMPERING = {
 }
 
 
-@pytest.mark.parametrize("how", TAMPERING)
-def test_nothing_that_money_refers_to_can_be_tampered_with_even_by_the_owner(
-    till: Till, owner_url: str, how: str
-) -> None:
+def test_nothing_that_money_refers_to_can_be_tampered_with_even_by_the_owner(till: Till, owner_url: str) -> None:
     invoice, _ = till.invoice(100_00), till.invoice(200_00)
     settle(till, pays(till, 100_00), invoice.number, 100_00)
     pays(till, 7_00)
     pays(till, 9_00, licensee="south")
-    with pytest.raises(psycopg.Error), psycopg.connect(owner_url) as connection:
-        connection.execute(TAMPERING[how])
+    for how, statement in TAMPERING.items():
+        with psycopg.connect(owner_url) as connection:
+            try:
+                connection.execute(statement)
+                connection.commit()
+            except psycopg.Error:
+                continue
+        pytest.fail(f"{how}, and nothing stops it")
     all_agree(till.session)
 
 
+@pytest.mark.slow
 def test_the_application_cannot_even_try_to_change_what_was_paid(session: Session) -> None:
     for table in (
         "payments",
@@ -347,7 +355,7 @@ def test_every_movement_is_in_the_audit_log(till: Till) -> None:
     assert verify_chain(till.session, till.licensor_id)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))])
 def test_any_sequence_leaves_the_balances_of_a_ledger_kept_by_hand(till: Till, seed: int) -> None:
     """Against an oracle that keeps two dictionaries: what each invoice owes, and what is left of each payment."""
     dice = random.Random(seed)

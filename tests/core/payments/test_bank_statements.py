@@ -61,6 +61,7 @@ def test_a_statement_read_again_or_one_that_overlaps_adds_only_what_is_new(till:
         take(till, tuesday)
 
 
+@pytest.mark.slow
 def test_a_person_may_know_better_than_the_match(till: Till) -> None:
     ours, theirs = till.invoice(100_00), till.invoice(100_00, licensee="south")
     take(till, f"2026-11-03,100.00,North,{ours.number}\n")
@@ -70,6 +71,7 @@ def test_a_person_may_know_better_than_the_match(till: Till) -> None:
     assert till.left(ours, theirs) == [100_00, 0]
 
 
+@pytest.mark.slow
 def test_a_row_confirmed_by_many_at_once_is_one_payment(till: Till, engine: Engine) -> None:
     invoice = till.invoice(100_00)
     take(till, f"2026-11-03,100.00,North,{invoice.number}\n")

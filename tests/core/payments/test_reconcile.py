@@ -70,6 +70,7 @@ def test_an_invoice_with_our_mark_that_we_do_not_know_is_seen(till: Till, server
     assert found(till, outbox) == [("unknown_here", "GLD-000777")]
 
 
+@pytest.mark.slow
 def test_what_people_do_there_is_seen(till: Till, server: StripeServer, outbox: Outbox) -> None:
     number, there = out(till, server, outbox)
     with server.lock:
@@ -77,6 +78,7 @@ def test_what_people_do_there_is_seen(till: Till, server: StripeServer, outbox: 
     assert found(till, outbox) == [("status", number)]
 
 
+@pytest.mark.slow
 def test_what_was_paid_there_outside_stripe_is_seen(till: Till, server: StripeServer, outbox: Outbox) -> None:
     number, there = out(till, server, outbox)
     with server.lock:
@@ -98,6 +100,7 @@ def test_a_part_that_was_paid_elsewhere_is_asked_for_there_still(
     assert row.detail == "6000 still open here, Stripe asks for 10000"
 
 
+@pytest.mark.slow
 def test_a_credit_note_made_there_is_seen(till: Till, server: StripeServer, outbox: Outbox) -> None:
     number, there = out(till, server, outbox)
     with server.lock:
@@ -105,6 +108,7 @@ def test_a_credit_note_made_there_is_seen(till: Till, server: StripeServer, outb
     assert found(till, outbox) == [("remaining", number)]
 
 
+@pytest.mark.slow
 def test_an_old_invoice_that_is_not_settled_is_read_on_its_own(
     till: Till, server: StripeServer, outbox: Outbox, owner_url: str
 ) -> None:
@@ -125,6 +129,7 @@ def test_an_old_invoice_that_is_not_settled_is_read_on_its_own(
     assert found(till, outbox) == []  # it is paid, and nobody asks any more
 
 
+@pytest.mark.slow
 def test_a_stopped_step_is_a_difference_until_it_is_seen_to(till: Till, server: StripeServer, outbox: Outbox) -> None:
     till.by_stripe()
     invoice = till.invoice(100_00)
@@ -141,7 +146,8 @@ def test_a_stopped_step_is_a_difference_until_it_is_seen_to(till: Till, server: 
     assert found(till, outbox) == []
 
 
-@pytest.mark.parametrize("fault", ["500", "dropped", "429"])
+@pytest.mark.parametrize("fault", ["dropped", *(pytest.param(each, marks=pytest.mark.slow) for each in ("500", "429"))])
+@pytest.mark.slow
 def test_a_comparison_that_fails_halfway_changes_nothing(
     till: Till, server: StripeServer, outbox: Outbox, fault: str
 ) -> None:

@@ -250,6 +250,8 @@ class _Listener(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # one packet an answer: two would wait for each other
+    disable_nagle_algorithm = True
     stripe: StripeServer
 
     def do_GET(self) -> None:

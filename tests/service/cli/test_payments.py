@@ -68,10 +68,11 @@ def test_what_is_left_is_applied_released_and_refunded(perimage: Perimage, till:
     assert till.left(invoice) == [40_00]
 
 
-@pytest.mark.parametrize("amount", ["0", "-5", "1e3", "NaN", "1.005", "12,50", "", "9" * 30, "１２"])
-def test_an_amount_that_is_none_is_refused_with_a_sentence(perimage: Perimage, till: Till, amount: str) -> None:
-    outcome = perimage("payments", "record", "--on", "2026-11-03", "--reference", "w", "--", "north", amount, "USD")
-    assert (outcome.exit_code, outcome.output.startswith("perimage: ")) == (2, True), outcome.output
+@pytest.mark.slow
+def test_an_amount_that_is_none_is_refused_with_a_sentence(perimage: Perimage, till: Till) -> None:
+    for amount in ("0", "-5", "1e3", "NaN", "1.005", "12,50", "", "9" * 30, "１２"):
+        outcome = perimage("payments", "record", "--on", "2026-11-03", "--reference", "w", "--", "north", amount, "USD")
+        assert (outcome.exit_code, outcome.output.startswith("perimage: ")) == (2, True), (amount, outcome.output)
     assert said(perimage("payments", "list", "--json")) == []
 
 

@@ -33,6 +33,8 @@ BODIES: dict[str, Any] = {
     "finance_confirm_bank_row": {},
     "finance_set_bank_row_aside": WHY,
     "finance_revoke_key": None,
+    "finance_stop_billing_run": None,
+    "finance_resume_billing_run": None,
 }
 # Acts that name things in their body: their fields, by the name of what they name.
 NAMED_IN_BODY: dict[str, dict[str, Any]] = {
