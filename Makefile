@@ -27,10 +27,10 @@ up: $(READY)  ## run the database, the queue, the service, the worker and beat u
 serve: up  ## the same as up
 
 test: $(READY)  ## run the tests, but for those that take minutes (ARGS=... for pytest)
-	@$(RUN)pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+	@$(RUN)pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' $(ARGS)
 
 test-all: $(READY)  ## run every test
-	@$(RUN)pytest -n 2 --dist loadfile $(ARGS)
+	@$(RUN)pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## check style, format, types and who may import whom
 	$(RUN)ruff check .

@@ -201,7 +201,7 @@ def any_invoice(draw: st.DrawFn) -> dict[str, Any]:
     rows = []
     for rate in sorted({line["tax_rate"] for line in lines}):
         of_rate = sum((Decimal(line["amount"]) for line in lines if line["tax_rate"] == rate), start=Decimal(0))
-        owed = (of_rate * Decimal(rate) / 100).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+        owed = (of_rate * Decimal(rate) / 100).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP) + 0  # no "-0.00"
         rows.append({"category": "standard", "rate": rate, "net": f"{of_rate:f}", "tax": f"{owed:f}", "sentence": ""})
         net, tax = net + of_rate, tax + owed
     invoice = billed_in("de", lines=lines, usage={}, commitments=[])
