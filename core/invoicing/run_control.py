@@ -80,12 +80,16 @@ def stop(session: Session, run_id: int, by: Actor) -> BillingRun:
 
 def resume(session: Session, run_id: int, by: Actor) -> BillingRun:
     """What is left of a stopped run is handed out again, after the events have been counted anew."""
+    # Items before the run, as workers lock them: each waits for the other otherwise.
+    unfinished = BillingRunItem.run_id == run_id, BillingRunItem.finished_at.is_(None)
+    items = select(BillingRunItem.agreement_id).where(*unfinished).order_by(BillingRunItem.agreement_id)
+    session.execute(items.with_for_update())
     run = _locked(session, run_id)
     by.demand("approver" if run.issues else "clerk", "resume a run")
     if run.state == "stopped":
         run.state, run.stopped_by, run.counted_at = "running", None, None
         # A worker that still holds one notices nothing; the item itself is locked for each step.
-        left = update(BillingRunItem).where(BillingRunItem.run_id == run_id, BillingRunItem.finished_at.is_(None))
+        left = update(BillingRunItem).where(*unfinished)
         session.execute(left.values(leased_until=None), execution_options={"synchronize_session": False})
         _audit(session, run, by, "run.resumed")
     return run
