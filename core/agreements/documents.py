@@ -4,15 +4,14 @@ A document says everything that the act decides and nothing that may change late
 hash from their own papers: SHA-256 of canonical JSON (keys sorted, no spaces, UTF-8).
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
 from typing import Any, Literal
 
 from core.agreements.terms import Terms, terms_document
+from core.canonical import hash_of
 from core.errors import InvalidInput
 from core.period import Period
 
@@ -72,7 +71,7 @@ def declared_in_catalogue(on: date, reason: str = "", *, parties: Sequence[Party
 
 def document_hash(document: dict[str, Any]) -> str:
     """SHA-256 of canonical JSON: keys sorted, no spaces, UTF-8; both sides can compute it."""
-    return sha256(json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    return hash_of(document)
 
 
 def agreement_document(

@@ -5,11 +5,12 @@ at its place. What a chain cannot show by itself is that its end was cut off; th
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from core.canonical import hash_of
 
 GENESIS = hashlib.sha256(b"perimage audit log 1").hexdigest()  # what the first entry follows
 
@@ -41,12 +42,6 @@ class Entry:
             "recorded_at": self.recorded_at.astimezone(UTC).isoformat(timespec="microseconds"),
             "previous_hash": self.previous_hash,
         }
-
-
-def hash_of(content: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON: keys sorted, no spaces, UTF-8."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def broken_links(licensor: int, entries: Iterable[Entry], head: tuple[int, str] | None) -> list[str]:

@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.actors import Actor
-from core.audit.chain import GENESIS, Entry, broken_links, hash_of
+from core.audit.chain import GENESIS, Entry, broken_links
 from core.audit.tables import AuditEntry, AuditHead
+from core.canonical import hash_of
 from core.errors import InvalidInput
 
 _PAGE = 1000

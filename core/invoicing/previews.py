@@ -61,12 +61,12 @@ def _previewed(session: Session, agreement_id: int, period: Period) -> Previewed
         stands=name_of(standing) if standing else None,
         status=standing.status if standing else None,
         before=before,
-        after=before if issued else _total(lines, account.currency),
+        after=before if issued else total_of(lines, account.currency),
         line_count=len(lines),
     )
 
 
-def _total(lines: Sequence[DraftLine], currency: str) -> Money:
-    """What the lines come to, with the tax as `draft.py` works it out."""
+def total_of(lines: Sequence[DraftLine], currency: str) -> Money:
+    """What an invoice of these lines asks for, with the tax as `draft.py` works it out."""
     tax = sum(group.tax_minor for group in tax_groups((line.tax, line.money.minor) for line in lines))
     return Money(currency, sum(line.money.minor for line in lines) + tax)

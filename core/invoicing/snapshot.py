@@ -4,8 +4,6 @@ Documents, hashes and later statements are made from the snapshot and from nothi
 same in ten years, whatever became of the names and terms it was made from.
 """
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC
 from fractions import Fraction
@@ -15,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.agreements.queries import agreement_versions
+from core.canonical import hash_of
 from core.invoicing.bill import Bill
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.invoicing.tax import TaxRate, tax_groups
@@ -32,8 +31,7 @@ K = TypeVar("K", bound=Any)
 
 def content_hash(snapshot: dict[str, Any]) -> str:
     """SHA-256 of the snapshot as canonical JSON: keys sorted, no spaces, UTF-8."""
-    canonical = json.dumps(snapshot, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hash_of(snapshot)
 
 
 def counted_with(session: Session, bill: Bill, period: Period) -> dict[str, Any]:

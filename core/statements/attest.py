@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 
 from core.agreements.queries import today_in
 from core.agreements.tables import Agreement
+from core.canonical import canonical, hash_of
 from core.errors import Conflict, InvalidInput, NotFound
 from core.period import Period
 from core.registry.tables import Account, Licensee, Licensor
 from core.signatures import Signer
 from core.statements.gather import counts_of, scope_of, tree_of
 from core.statements.queries import SETTLES, document_of, latest_of_period, stated_images
-from core.statements.statement import Place, canonical, hash_of, says_the_same, statement_document
+from core.statements.statement import Place, says_the_same, statement_document
 from core.statements.tables import Certification, Dispute, Settlement, Statement, StatementChunk
 from core.usage.report import is_clean
 from core.usage.reporting import agreement_days, expecting

@@ -17,22 +17,21 @@ from core.period import Period
 from core.registry.tables import Account, Model
 from core.statements.merkle import CHUNK, leaf_hash, root_of
 from core.statements.statement import Counted, Tree, event_document, leaf
+from core.usage.recount import RESOLUTION
 from core.usage.tables import DailyCount, RollupWatermark
 
 _PATIENCE = text("SET LOCAL statement_timeout = '30min'")  # a month of a large platform is read whole
 # Events of the account: those counted for any of the licensor's models, each net of the corrections it has had.
-_EVENTS = """
-FROM usage_events e
-JOIN resolutions r ON r.licensee_id = e.licensee_id AND r.model = e.model AND r.adapters = e.adapters
-                  AND e.xid >= r.first_xid AND (r.until_xid IS NULL OR e.xid < r.until_xid)
+_EVENTS = f"""
+FROM usage_events e {RESOLUTION}
 LEFT JOIN (
     SELECT event_id, sum(image_delta)::bigint AS image_delta FROM usage_corrections
     WHERE licensee_id = :licensee_id AND xid < CAST(:xid AS xid8) GROUP BY 1
 ) c USING (event_id)
-{more}
+{{more}}
 WHERE e.licensee_id = :licensee_id AND e.occurred_at >= :starts_at AND e.occurred_at < :ends_at
   AND e.xid < CAST(:xid AS xid8)
-"""
+"""  # noqa: S608 - our own words
 _COUNTS = text(f"""
 SELECT m.slug AS model, (e.occurred_at AT TIME ZONE :zone)::date AS day, e.plan, e.output, owing.role,
        sum(e.image_count + COALESCE(c.image_delta, 0))::bigint AS image_count, count(*) AS event_count,

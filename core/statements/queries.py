@@ -25,7 +25,7 @@ SETTLES = (Settlement.licensee_id == Dispute.licensee_id) & (Settlement.dispute_
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A statement as a list shows it; `standing` is one of `statement.STATES`."""
+    """A statement as a list shows it; `standing`: open, disputed, settled, certified or replaced."""
 
     licensor: str
     licensee: str

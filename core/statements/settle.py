@@ -17,14 +17,13 @@ from core.statements.attest import MAX_IMAGES, settled_at
 from core.statements.tables import Dispute, Settlement
 from core.usage.correct import correct
 from core.usage.corrections import Order
+from core.usage.recount import RESOLUTION
 from core.usage.tables import MAX_IMAGE_COUNT, REPORT_NUMBERS, UsageEvent
 
 # The events of the line as they count now, the newest first.
-_EVENTS = text("""
+_EVENTS = text(f"""
 SELECT e.event_id, (e.image_count + COALESCE(c.image_delta, 0))::bigint AS image_count
-FROM usage_events e
-JOIN resolutions r ON r.licensee_id = e.licensee_id AND r.model = e.model AND r.adapters = e.adapters
-                  AND e.xid >= r.first_xid AND (r.until_xid IS NULL OR e.xid < r.until_xid)
+FROM usage_events e {RESOLUTION}
 CROSS JOIN LATERAL unnest(r.model_ids, r.roles) AS owing (model_id, role)
 JOIN models m ON m.id = owing.model_id AND m.slug = :model
 LEFT JOIN (
@@ -34,7 +33,7 @@ LEFT JOIN (
 WHERE e.licensee_id = :licensee_id AND e.occurred_at >= :starts_at AND e.occurred_at < :ends_at
   AND (CAST(:plan AS text) IS NULL OR e.plan = :plan) AND owing.role = ANY (CAST(:roles AS text[]))
 ORDER BY e.received_at DESC, e.event_id DESC
-""")
+""")  # noqa: S608 - our own words
 
 
 def agree(session: Session, found: Dispute, agreed: int, *, reason: str, actor: str) -> tuple[Settlement, int]:

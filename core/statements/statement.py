@@ -5,18 +5,16 @@ hash of the account's statement before it, so none can be taken out or slipped i
 holds the Merkle root over the events it counts, so each event's part in it can be shown.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from hashlib import sha256
 from typing import Any
 
+from core.canonical import canonical
 from core.period import Period
 
 FORMAT = "perimage-statement-1"
 TREE = "rfc6962-sha256"
-STATES = ("open", "certified", "disputed", "settled", "replaced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +52,6 @@ class Place:
     previous_hash: str | None
     revision: int
     replaces: int | None
-
-
-def canonical(document: Mapping[str, Any]) -> bytes:
-    """A document's one spelling, of which hashes and signatures are made."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def hash_of(document: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical form, in hexadecimal."""
-    return sha256(canonical(document)).hexdigest()
 
 
 def leaf(event: Mapping[str, Any]) -> bytes:
@@ -169,7 +157,7 @@ def _by_model(rows: Sequence[Counted]) -> list[dict[str, Any]]:
 
 
 def standing(*, replaced: bool, certified: bool, open_disputes: int, settled_disputes: int) -> str:
-    """Where a statement stands, as people say it: one of `STATES`."""
+    """Where a statement stands, as people say it: open, disputed, settled, certified or replaced."""
     if open_disputes:
         return "disputed"
     if replaced:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.canonical import canonical, hash_of
 from core.errors import InvalidInput
 from core.signatures import verify
 from core.statements.merkle import root_by_path
-from core.statements.statement import FORMAT, TREE, canonical, hash_of, leaf
+from core.statements.statement import FORMAT, TREE, leaf
 
 _DIGEST = 32  # bytes
 

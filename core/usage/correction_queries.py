@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from core.period import Period
 from core.usage.correct import among, as_made
 from core.usage.corrections import Correction
+from core.usage.recount import RESOLUTION
 from core.usage.tables import UsageCorrection, UsageEvent
 
 Place = tuple[datetime, str]  # in the list: made_at, correction_id
@@ -50,7 +51,7 @@ COALESCE((
 ), usage_events.occurred_at >= CAST(:first AS date) AND usage_events.occurred_at < CAST(:last AS date))
 """)
 # Corrections and their events first, and by a range of times that is wide enough for every zone.
-_COUNTED = text("""
+_COUNTED = text(f"""
 WITH facts AS MATERIALIZED (
     SELECT c.correction_id, c.made_at, c.number, e.*
     FROM usage_corrections c JOIN usage_events e ON e.licensee_id = c.licensee_id AND e.event_id = c.event_id
@@ -58,9 +59,7 @@ WITH facts AS MATERIALIZED (
       AND e.occurred_at < CAST(:last AS date) + 1
 )
 SELECT e.correction_id, m.slug, (e.occurred_at AT TIME ZONE a.zone)::date AS day, counted.role, e.output
-FROM facts e
-JOIN resolutions r ON r.licensee_id = e.licensee_id AND r.model = e.model AND r.adapters = e.adapters
-                  AND e.xid >= r.first_xid AND (r.until_xid IS NULL OR e.xid < r.until_xid)
+FROM facts e {RESOLUTION}
 CROSS JOIN LATERAL unnest(r.model_ids, r.roles) AS counted (model_id, role)
 JOIN models m ON m.id = counted.model_id AND m.slug = ANY(CAST(:models AS text[]))
 JOIN accounts a ON a.licensee_id = e.licensee_id AND a.licensor_id = m.licensor_id
@@ -68,7 +67,7 @@ WHERE (e.occurred_at AT TIME ZONE a.zone)::date >= CAST(:first AS date)
   AND (e.occurred_at AT TIME ZONE a.zone)::date < CAST(:last AS date)
 ORDER BY e.made_at, e.event_id, e.number, m.slug
 LIMIT :most
-""")
+""")  # noqa: S608 - our own words
 
 
 def corrections(

@@ -37,7 +37,7 @@ SET image_count = daily_counts.image_count + excluded.image_count,
     event_count = daily_counts.event_count + excluded.event_count
 """
 _RESOLVED = {"via": "r.via_model_id", "models": "r.model_ids", "roles": "r.roles"}
-_RESOLUTION = """
+RESOLUTION = """
 JOIN resolutions r ON r.licensee_id = e.licensee_id AND r.model = e.model AND r.adapters = e.adapters
                   AND e.xid >= r.first_xid AND (r.until_xid IS NULL OR e.xid < r.until_xid)"""
 _CORRECTED = "usage_corrections c JOIN usage_events e ON e.licensee_id = c.licensee_id AND e.event_id = c.event_id"
@@ -47,7 +47,7 @@ _OF_NEW = _GROUPS.format(
     **_RESOLVED,
     images="e.image_count",
     events="count(*)",
-    facts="usage_events e" + _RESOLUTION,
+    facts="usage_events e" + RESOLUTION,
     which="e.xid >= CAST(:since AS xid8) AND e.xid < CAST(:until AS xid8)",
 )
 # Corrections and their events are put together first: a planner without statistics would rather begin with every
@@ -63,7 +63,7 @@ _OF_CORRECTIONS = _GROUPS.format(
     )
     SELECT * FROM corrected
 ) e"""  # noqa: S608
-    + _RESOLUTION,
+    + RESOLUTION,
     which="true",
 )
 _OF_ONE = _GROUPS.format(

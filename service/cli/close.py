@@ -109,7 +109,7 @@ def _outcome(session: Any, item: Any, invoice: Any) -> dict[str, Any]:
 def _previewed(month: "Period") -> list[dict[str, Any]]:
     from core.agreements.tables import Agreement
     from core.invoicing.close import agreements_to_close, preview
-    from core.money import total
+    from core.invoicing.previews import total_of
     from core.registry.tables import Account, Licensee, Licensor
     from core.usage.rollup import roll_up
     from service.cli.database import open_session
@@ -133,7 +133,7 @@ def _previewed(month: "Period") -> list[dict[str, Any]]:
                         "number": None,
                         "status": "would be written" if lines else "nothing due",
                         "currency": account.currency,
-                        "total": str(total([line.money for line in lines], account.currency).amount),
+                        "total": str(total_of(lines, account.currency).amount),
                         "lines": [
                             {
                                 "kind": line.key.kind,

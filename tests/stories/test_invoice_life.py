@@ -13,6 +13,8 @@ def test_two_people_a_credit_note_and_a_reissue_with_tax_and_everything_agrees(h
     north = here.platform("life-north")
     north.report([image("life-sd", 10_000, at(LAST, 2))])
     here.wait_for_counts(north)
+    preview = here.closed_by_command(LAST, "--dry-run")["life-north-deal"]
+    assert preview["invoice"]["total"] == "119.00"  # with its tax, as it will be asked for
     # The run closes; the machine may not issue what is above the limit and says so.
     assert here.close(LAST)["life-north-deal"] == ("closed", None)
     [(why,)] = here.ask("SELECT error FROM billing_run_items WHERE error LIKE %s", f"{_draft(here)} asks for 119.00 %")

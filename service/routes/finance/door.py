@@ -20,6 +20,7 @@ from starlette.responses import Response
 from core.access.credentials import Scope
 from core.access.keys import FinanceCaller
 from core.access.requests import Named, answered, keep
+from core.canonical import canonical
 from core.errors import Conflict, InvalidInput
 from service.finance_caller import demanding
 from service.limits import check_json, read_body
@@ -74,11 +75,6 @@ def strict_json(body: bytes) -> Any:
     except (ValueError, RecursionError):  # also half a character, and a number of 5,000 digits
         raise InvalidInput("invalid_json", "the body is not JSON, or holds what no text can: send UTF-8") from None
     return found
-
-
-def canonical(value: Any) -> bytes:
-    """A JSON value in its one form."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 class FinanceRoute(APIRoute):

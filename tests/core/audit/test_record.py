@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from core.actors import SYSTEM, Actor
-from core.audit.chain import GENESIS, Entry, broken_links, hash_of
+from core.audit.chain import GENESIS, Entry, broken_links
 from core.audit.record import entries, record, verify_chain
+from core.canonical import hash_of
 from core.errors import InvalidInput
 from tests.trade import Trade
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from core.canonical import canonical, hash_of
 from core.errors import InvalidInput
 from core.period import Period
 from core.signatures import Signer
 from core.statements.merkle import leaf_hash, path_to, root_of
-from core.statements.statement import Counted, Place, Tree, canonical, event_document, hash_of, leaf, statement_document
+from core.statements.statement import Counted, Place, Tree, event_document, leaf, statement_document
 from core.statements.verify import check_statement, read_envelope
 
 ROOT = Path(__file__).resolve().parents[3]
