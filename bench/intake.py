@@ -42,8 +42,8 @@ from sqlalchemy.orm import Session
 from bench.measure import Load, cpu_seconds, peak_mebibytes, request, send_batches, send_singles
 from core.database import make_engine
 from core.registry.register import issue_key
-from core.usage.packing import COLUMNS, copy_body, pack_report
-from core.usage.report import Window, read_report
+from core.usage.intake.packing import COLUMNS, copy_body, pack_report
+from core.usage.intake.report import Window, read_report
 from migrations.upgrade import upgrade
 from stack.postgres import Postgres
 

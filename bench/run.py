@@ -95,7 +95,7 @@ def work(url: str, run_id: int, ids: list[int], steps: Barrier, profile: str) ->
     from sqlalchemy.orm import Session
 
     from core.database import make_engine
-    from core.invoicing.run import advance_item, take_item
+    from core.invoicing.runs.run import advance_item, take_item
     from core.invoicing.tables import BillingRunItem
 
     engine = make_engine(url)
@@ -128,7 +128,7 @@ def run_month(url: str, workers: int, profile: str = "", *, issues: bool = True)
     from sqlalchemy.orm import Session
 
     from core.database import make_engine
-    from core.invoicing.run import request_run
+    from core.invoicing.runs.run import request_run
     from core.invoicing.tables import BillingRunItem
     from core.invoicing.verify import verify_invoices
     from core.period import Period

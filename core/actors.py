@@ -53,6 +53,25 @@ class Actor:
 SYSTEM = Actor("system", "system")
 
 
+@dataclass(frozen=True, slots=True)
+class LicenseeActor:
+    """A person of a licensee's who does something for it. The finance roles of a licensor mean nothing here."""
+
+    name: str
+    role: Literal["viewer", "manager"]
+
+    @property
+    def is_person(self) -> bool:
+        return True
+
+    def demand_manager(self, what: str) -> None:
+        """Raises `NotAllowed` for somebody who may only look."""
+        if self.role != "manager":
+            raise NotAllowed(
+                "role_too_low", f"{self.name} is a viewer: to {what} takes a manager", needed="manager", role=self.role
+            )
+
+
 def role_of(text: str) -> Role:
     """`text` as a person's role."""
     for role in PEOPLE:

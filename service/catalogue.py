@@ -2,7 +2,7 @@
 
 A snapshot, looked at again every second and read anew when anything in it changed. It decides whether an event is
 answered `accepted` or `held`, while the roll-up resolves every event again from the tables themselves, and which events
-a hard cap turns away, judged by counts that are a couple of seconds old (`core/usage/caps.py`).
+a hard cap turns away, judged by counts that are a couple of seconds old (`core/usage/counts/caps.py`).
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from core.agreements.queries import coverage
 from core.errors import PerimageError, Unavailable
 from core.registry.lineage import Lineage
 from core.registry.queries import lineage
-from core.usage.caps import CappedAgreement, FullCaps, FullMonth, capped_agreements, full_months
-from core.usage.report import Refusal, Report, canonical, micros
+from core.usage.counts.caps import CappedAgreement, FullCaps, FullMonth, capped_agreements, full_months
+from core.usage.intake.report import Refusal, Report, canonical, micros
 
 LOOK_EVERY_SECONDS = 1.0
 READ_ANYWAY_SECONDS = 60.0

@@ -18,10 +18,10 @@ import psycopg
 
 from core.database import APP_ROLE, libpq_options
 from core.errors import PerimageError, Unavailable
-from core.usage.intake import Intake, Submission
-from core.usage.packing import pack_report
-from core.usage.receipt import Receipt
-from core.usage.report import Refusal, Report
+from core.usage.intake.intake import Intake, Submission
+from core.usage.intake.packing import pack_report
+from core.usage.intake.receipt import Receipt
+from core.usage.intake.report import Refusal, Report
 
 MOST_REPORTS = 2_000  # waiting
 MOST_EVENTS = 64_000  # waiting, each some 1 kB of memory until it is written

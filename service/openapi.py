@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from core.usage.receipt import HOLDS, STATUSES, Answer
-from core.usage.report import Body
+from core.usage.intake.receipt import HOLDS, STATUSES, Answer
+from core.usage.intake.report import Body
 from service.compatible import described
 from service.problems import MEDIA_TYPE, SCHEMA
 

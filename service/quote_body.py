@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from core.agreements.reading import Section, amount, count, day, many, positive, refuse, slug, text, unit_code
 from core.agreements.terms import Terms
 from core.errors import InvalidInput
-from core.invoicing.shadow import months_from_to
-from core.invoicing.standing import credit_decimals, standing_offer
+from core.invoicing.what_if.shadow import months_from_to
+from core.invoicing.what_if.standing import credit_decimals, standing_offer
 from core.period import Period
 from core.rating.forecast import MOST_MONTHS, Forecast, listed_months, percentage
 from core.rating.offers import Change, Offer, at_rate, change_at, changed, decimals_of, read_terms

@@ -4,7 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from core.invoicing.shadow import Shadow
+from core.invoicing.what_if.shadow import Shadow
 from core.money import Money, plain
 from core.rating.curve import BreakEven, Crossover, Point
 from core.rating.floor import Floor

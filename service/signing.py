@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from config.settings import Settings
 from core.errors import PerimageError
 from core.signatures import Signer
-from core.usage.signing_keys import PublishedKey, published_keys, take_up
+from core.usage.intake.signing_keys import PublishedKey, published_keys, take_up
 
 HEADER = b"perimage-signature"
 REMEMBERED_SECONDS = 5.0

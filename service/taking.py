@@ -10,8 +10,8 @@ from typing import Any
 
 from core.errors import InvalidInput
 from core.kill_points import kill_point
-from core.usage.receipt import Receipt
-from core.usage.report import Report, Window, micros
+from core.usage.intake.receipt import Receipt
+from core.usage.intake.report import Report, Window, micros
 from service.caller import Caller
 
 State = Any  # app.state: what the application opened at its start

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidInput
-from core.invoicing.shadow import shadow
+from core.invoicing.what_if.shadow import shadow
 from core.money import plain
 from core.period import Period
 from core.rating.curve import (

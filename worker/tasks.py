@@ -9,9 +9,9 @@ from sqlalchemy.exc import OperationalError
 
 from config.settings import settings
 from core.errors import PerimageError
-from core.invoicing.run import advance_item, fail_item, items_to_work, take_item
-from core.invoicing.run_control import schedule
-from core.usage.rollup import roll_up
+from core.invoicing.runs.control import schedule
+from core.invoicing.runs.run import advance_item, fail_item, items_to_work, take_item
+from core.usage.counts.rollup import roll_up
 from worker.app import app
 from worker.session import new_session
 

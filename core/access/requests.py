@@ -1,8 +1,8 @@
 """Same request, same answer: what was answered under an idempotency key, kept in the transaction of its effect.
 
 Requests of one key take turns by an advisory lock, which writes nothing: the verb that follows may want to be the first
-to write in its transaction (`core/usage/correct.py`). Should two slip past each other, the primary key refuses the
-second, and its effect with it.
+to write in its transaction (`core/usage/corrections/correct.py`). Should two slip past each other, the primary key
+refuses the second, and its effect with it.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,8 @@ from sqlalchemy.orm import Session
 
 from core.access.credentials import email_of
 from core.access.passwords import fits, hash_of
-from core.access.tables import FinanceUser
+from core.access.sessions import end_all
+from core.access.tables import FinanceUser, PersonAddress
 from core.actors import Actor, role_of
 from core.audit.record import record
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
@@ -22,9 +23,7 @@ def add_user(
     """Adds a person to a licensor's finance people. Without a password there is no signing in, only keys."""
     by.demand("admin", "add a user")
     licensor_id = ids(session, Licensor, {licensor})[licensor]
-    said = name.strip()
-    if not said or len(said) > MAX_NAME or not said.isprintable():
-        raise InvalidInput("bad_name", f"a name is one line of 1 to {MAX_NAME} printable characters")
+    said = name_of(name)
     values = {
         "licensor_id": licensor_id,
         "email": email_of(email),
@@ -32,9 +31,11 @@ def add_user(
         "role": role_of(role),
         "password_hash": None if password is None else hash_of(password),
     }
+    if session.get(PersonAddress, values["email"]):
+        raise _taken(values["email"])
     made = session.scalar(insert(FinanceUser).values(**values).on_conflict_do_nothing().returning(FinanceUser.id))
     if made is None:
-        raise Conflict("user_exists", f"{values['email']} is taken: every person has one address of their own")
+        raise _taken(values["email"])
     record(session, licensor_id, by, "user.added", f"user {values['email']}", {"name": said, "role": role})
     return session.get_one(FinanceUser, made)
 
@@ -58,17 +59,19 @@ def set_password(session: Session, email: str, by: Actor, password: str) -> Fina
         by.demand("admin", "set somebody's password")
     user.password_hash = hash_of(password)
     session.flush()
+    end_all(session, user, "password changed")
     record(session, user.licensor_id, by, "user.password_set", f"user {user.email}")
     return user
 
 
 def deactivate(session: Session, email: str, by: Actor) -> FinanceUser:
-    """Ends a user for good: no signing in, and every key of the user's is dead. What the user did stays."""
+    """Ends a user for good: out at once, no signing in, every key of the user's is dead. What the user did stays."""
     by.demand("admin", "deactivate a user")
     user = _locked(session, email)
     if user.active:
         user.active = False
         session.flush()
+        end_all(session, user, "deactivated")
         record(session, user.licensor_id, by, "user.deactivated", f"user {user.email}")
     return user
 
@@ -90,6 +93,18 @@ def users_of(session: Session, licensor_id: int) -> list[FinanceUser]:
 def user_named(session: Session, email: str) -> FinanceUser:
     """The user with this address. Raises `NotFound`."""
     return _found(session, email, lock=False)
+
+
+def name_of(text: str) -> str:
+    """What people call somebody."""
+    said = text.strip()
+    if not said or len(said) > MAX_NAME or not said.isprintable():
+        raise InvalidInput("bad_name", f"a name is one line of 1 to {MAX_NAME} printable characters")
+    return said
+
+
+def _taken(email: str) -> Conflict:
+    return Conflict("user_exists", f"{email} is taken: every person has one address of their own")
 
 
 def _locked(session: Session, email: str) -> FinanceUser:

@@ -1,7 +1,7 @@
 """Changes what is signed, by new facts only: amendments, extensions, terminations, revocations.
 
 Every act is recorded with its signatures, its first day and the hash of what was signed. What was billed otherwise
-comes out of the next close by difference; see it beforehand with `core/invoicing/amendment_preview.py`.
+comes out of the next close by difference; see it beforehand with `core/invoicing/what_if/amendment_preview.py`.
 """
 
 from datetime import date

@@ -140,11 +140,19 @@ class Eligibility:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """How the images of a day without a report are estimated: by the average of the reported days of so many months."""
+
+    rule: str
+    months: int
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """Everything that is in force at an instant under an agreement.
 
     `late_interest` is a yearly percentage on what is paid late; `missing_days` is "hold" where a draft with days of no
-    report has to wait for a person. With `grace_days` the clock closes each month so many days after its end, and
+    report has to wait for a person, and `estimate` is the rule by which such days are billed until a report comes. With `grace_days` the clock closes each month so many days after its end, and
     issues it where `issue` is "automatic".
     """
 
@@ -160,6 +168,7 @@ class Terms:
     eligibility: Eligibility | None = None
     late_interest: Decimal | None = None
     missing_days: str | None = None
+    estimate: Estimate | None = None
     grace_days: int | None = None
     issue: str | None = None
 

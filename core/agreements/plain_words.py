@@ -22,7 +22,7 @@ _MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _SAID_OF_TERMS = {"currency", "unit", "conversions", "fees", "commitments", "early_termination", "payment_days"} | {
-    *("adapters", "definitions", "eligibility", "late_interest", "missing_days", "grace_days", "issue")
+    *("adapters", "definitions", "eligibility", "late_interest", "missing_days", "estimate", "grace_days", "issue")
 }
 _SAID_OF_FEE = {"name", "models", "per", "schedule", "included_images", "base_fee", "cap"}
 _SAID_OF_SCHEDULE = {"kind", "rate", "band", "size", "price", "tiers"}
@@ -221,6 +221,12 @@ def _late(terms: Terms) -> Iterator[str]:
         yield f"A month is closed by the clock {terms.grace_days} days after its end, and {then}."
     if terms.missing_days == "hold":
         yield "An invoice for days of which nothing was reported, not even zero, waits until somebody releases it."
+    if terms.estimate is not None:
+        months = "month" if terms.estimate.months == 1 else f"{terms.estimate.months} months"
+        yield (
+            "A day of which nothing was reported, not even zero, is billed by an estimate: for each model the average of "
+            f"the reported days of the {months} before, in whole images. When its report comes the difference is billed."
+        )
 
 
 def _definitions(terms: Terms) -> Iterator[str]:

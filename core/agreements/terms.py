@@ -44,6 +44,8 @@ The document, with every key (those marked ? may be left out):
     payment_days?: 30
     late_interest?: {yearly_percent: "9.5"}     simple interest on what is paid late, by the day, actual/365
     missing_days?: hold                 an invoice with days of no report and no word of zero waits for a person
+    estimate?: {rule: trailing_average, months?: 3}     such days are billed by the average of the reported days of so
+                                        many months before (1 to 24), until a report comes
     grace_days?: 5                      the clock closes each month, so many days after its end (0 to 60)
     issue?: automatic | by_hand         whether what the clock closed is issued without a person; only with grace_days
     adapters?: base | own | both | none
@@ -65,6 +67,7 @@ from core.agreements.clauses import (
     Conversion,
     Definitions,
     Eligibility,
+    Estimate,
     Fee,
     Rollover,
     Schedule,
@@ -72,6 +75,7 @@ from core.agreements.clauses import (
     Tier,
 )
 from core.agreements.commitments import check_commitments, commitment_document, commitment_in
+from core.agreements.estimates import estimate_document, estimate_in
 from core.agreements.reading import (
     Section,
     amount,
@@ -96,6 +100,7 @@ __all__ = [
     "Conversion",
     "Definitions",
     "Eligibility",
+    "Estimate",
     "Fee",
     "Rollover",
     "Schedule",
@@ -132,6 +137,7 @@ def parse_terms(document: Mapping[str, Any]) -> Terms:
         eligibility=section.optional("eligibility", _eligibility, None),
         late_interest=section.optional("late_interest", _late_interest, None),
         missing_days=section.optional("missing_days", one_of("hold"), None),
+        estimate=section.optional("estimate", estimate_in, None),
         grace_days=section.optional("grace_days", _grace_days, None),
         issue=section.optional("issue", one_of("automatic", "by_hand"), None),
     )
@@ -183,6 +189,7 @@ def terms_document(terms: Terms) -> dict[str, Any]:
             ),
             "late_interest": terms.late_interest and {"yearly_percent": plain(terms.late_interest)},
             "missing_days": terms.missing_days,
+            "estimate": estimate_document(terms.estimate),
             "grace_days": terms.grace_days,
             "issue": terms.issue,
         }

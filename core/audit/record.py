@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.actors import Actor
+from core.actors import Actor, LicenseeActor
 from core.audit.chain import GENESIS, Entry, broken_links
 from core.audit.tables import AuditEntry, AuditHead
 from core.canonical import hash_of
@@ -30,7 +30,7 @@ def lock_log(session: Session, licensor_id: int) -> None:
 def record(  # noqa: PLR0917 - who did what with what, in the order in which one says it
     session: Session,
     licensor_id: int,
-    actor: Actor,
+    actor: Actor | LicenseeActor,
     action: str,
     subject: str,
     detail: Mapping[str, Any] | None = None,
@@ -44,7 +44,7 @@ def record(  # noqa: PLR0917 - who did what with what, in the order in which one
     entry = Entry(
         sequence=sequence + 1,
         actor=actor.name,
-        role=actor.role,
+        role=actor.role if isinstance(actor, Actor) else f"licensee {actor.role}",
         action=action,
         subject=subject,
         detail=said,

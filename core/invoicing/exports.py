@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
-from core.invoicing.stands import overview
+from core.invoicing.life.stands import overview
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.ledger.tables import LedgerTransaction, Posting
 from core.money import Money, decimal_of

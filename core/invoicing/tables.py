@@ -111,8 +111,8 @@ class InvoiceLine(Base):
     """The difference between what a key owed when the invoice was closed and what had been billed for it.
 
     The key is (kind, subject, service_start, service_end, part), as `core/rating/rate.py` makes it. Beside what rating
-    owes there are the kinds `interest` and `adjustment` (`core/invoicing/extras.py`), billed by difference like all
-    others, and `credit`: given on an issued line (`corrects_line_id`), and no part of what was billed for a key.
+    owes there are the kinds `interest` and `adjustment` (`core/invoicing/drafts/extras.py`), billed by difference like
+    all others, and `credit`: given on an issued line (`corrects_line_id`), and no part of what was billed for a key.
     """
 
     __tablename__ = "invoice_lines"

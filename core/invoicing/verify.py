@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.audit.record import logged_licensors, verify_chain
-from core.invoicing.issue import SERIES, number_in
-from core.invoicing.snapshot import content_hash
+from core.invoicing.life.issue import SERIES, number_in
+from core.invoicing.life.snapshot import content_hash
 from core.invoicing.tables import Invoice, InvoiceLine, NumberSeries
 from core.ledger.tables import LedgerTransaction, Posting
 from core.registry.tables import Licensor

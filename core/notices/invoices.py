@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, defer
 
 from core.agreements.tables import Agreement
-from core.invoicing.bounds import reasons_of
-from core.invoicing.stands import Stands, name_of, stand
+from core.invoicing.drafts.bounds import reasons_of
+from core.invoicing.life.stands import Stands, name_of, stand
 from core.invoicing.tables import Invoice, InvoiceEvent
 from core.money import Money
 from core.notices.kinds import DUE_SOON, HELD, ISSUED, OVERDUE, Finding, Kind

@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement, AgreementModel, Amendment
 from core.errors import PerimageError
-from core.invoicing.bill import Bill, load_bill
+from core.invoicing.drafts.bill import Bill, load_bill
 from core.notices.kinds import CAP, COMMITMENT, SILENT, Finding, Kind
 from core.notices.tables import Notice, NoticeLook
 from core.period import Period, day_of
 from core.rating.rate import CommitmentProgress, caps, progress
 from core.registry.tables import Account, Licensee, Licensor
-from core.usage.calendar import missing_runs
-from core.usage.reporting import agreement_days, expecting
+from core.usage.reporting.calendar import missing_runs
+from core.usage.reporting.days import agreement_days, expecting
 from core.usage.tables import DailyCount, RollupWatermark, UsageCorrection, UsageEvent, UsageReport, ZeroReport
 
 COMMITMENT_STEPS = (100, 80, 50)  # highest first

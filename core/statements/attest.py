@@ -22,8 +22,8 @@ from core.statements.gather import counts_of, scope_of, tree_of
 from core.statements.queries import SETTLES, document_of, latest_of_period, stated_images
 from core.statements.statement import Place, says_the_same, statement_document
 from core.statements.tables import Certification, Dispute, Settlement, Statement, StatementChunk
-from core.usage.report import is_clean
-from core.usage.reporting import agreement_days, expecting
+from core.usage.intake.report import is_clean
+from core.usage.reporting.days import agreement_days, expecting
 
 MAX_NOTE = 1000
 MAX_IMAGES = 2**53

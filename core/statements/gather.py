@@ -17,7 +17,7 @@ from core.period import Period
 from core.registry.tables import Account, Model
 from core.statements.merkle import CHUNK, leaf_hash, root_of
 from core.statements.statement import Counted, Tree, event_document, leaf
-from core.usage.recount import RESOLUTION
+from core.usage.counts.recount import RESOLUTION
 from core.usage.tables import DailyCount, RollupWatermark
 
 _PATIENCE = text("SET LOCAL statement_timeout = '30min'")  # a month of a large platform is read whole

@@ -15,9 +15,9 @@ from core.registry.lineage import OWED_BY_DEFAULT
 from core.registry.tables import Account
 from core.statements.attest import MAX_IMAGES, settled_at
 from core.statements.tables import Dispute, Settlement
-from core.usage.correct import correct
-from core.usage.corrections import Order
-from core.usage.recount import RESOLUTION
+from core.usage.corrections.correct import correct
+from core.usage.corrections.correction import Order
+from core.usage.counts.recount import RESOLUTION
 from core.usage.tables import MAX_IMAGE_COUNT, REPORT_NUMBERS, UsageEvent
 
 # The events of the line as they count now, the newest first.
@@ -39,8 +39,8 @@ ORDER BY e.received_at DESC, e.event_id DESC
 def agree(session: Session, found: Dispute, agreed: int, *, reason: str, actor: str) -> tuple[Settlement, int]:
     """Settles a dispute at `agreed` images; the settlement, and by how many images the events were corrected.
 
-    Call it before anything else is written in the transaction (`core/usage/correct.py`). Counted from what the events
-    count now: where they were corrected since the statement, only the rest is.
+    Call it before anything else is written in the transaction (`core/usage/corrections/correct.py`). Counted from what
+    the events count now: where they were corrected since the statement, only the rest is.
     """
     if not 0 <= agreed <= MAX_IMAGES:
         raise InvalidInput("invalid_image_count", "say how many images both sides agreed on: a whole number from 0 on")

@@ -30,7 +30,7 @@ from sqlalchemy.types import UserDefinedType
 
 from core.database import Base
 from core.registry.lineage import ROLES
-from core.usage.report import OUTPUTS
+from core.usage.intake.report import OUTPUTS
 
 MAX_IMAGE_COUNT = 1_000_000_000
 REPORT_NUMBERS = Sequence("usage_report_numbers", metadata=Base.metadata)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from core.agreements.documents import Consent, Party
-    from core.invoicing.amendment_preview import InvoiceDiff
+    from core.invoicing.what_if.amendment_preview import InvoiceDiff
 
 agreements = typer.Typer(help="List, read, sign, amend and end agreements.", no_args_is_help=True)
 app.add_typer(agreements, name="agreements")
@@ -60,7 +60,7 @@ def show(slug: Slug, as_json: AsJson = False) -> None:
     """Show one agreement: terms in plain words as they hold day by day, signatures, covered days."""
     from core.agreements.contents import agreement_content
     from core.agreements.queries import agreement_named
-    from core.invoicing.unlicensed import unlicensed_usage
+    from core.invoicing.drafts.unlicensed import unlicensed_usage
     from service.cli.agreements_shown import print_agreement
     from service.cli.database import open_session
     from service.cli.errors import refusals
@@ -261,9 +261,9 @@ def _act(
 ) -> None:
     """Shows what a change does to the next invoice, and with --sign then makes it."""
     from core.errors import InvalidInput
-    from core.invoicing.amendment_preview import preview_change
+    from core.invoicing.what_if.amendment_preview import preview_change
     from core.period import Period
-    from core.usage.rollup import roll_up
+    from core.usage.counts.rollup import roll_up
     from service.cli.agreements_shown import diff_document, print_diff
     from service.cli.database import open_session
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from core.invoicing.amendment_preview import InvoiceDiff
+    from core.invoicing.what_if.amendment_preview import InvoiceDiff
 
 
 def print_list(rows: list[dict[str, Any]]) -> None:

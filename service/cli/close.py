@@ -49,7 +49,7 @@ def run_and_watch(month: "Period", *, issues: bool, quiet: bool = False) -> list
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from core.invoicing.run import items_to_work, progress_of, request_run
+    from core.invoicing.runs.run import items_to_work, progress_of, request_run
     from service.cli.database import open_session
     from service.hints import hint
 
@@ -108,10 +108,10 @@ def _outcome(session: Any, item: Any, invoice: Any) -> dict[str, Any]:
 
 def _previewed(month: "Period") -> list[dict[str, Any]]:
     from core.agreements.tables import Agreement
-    from core.invoicing.close import agreements_to_close, preview
-    from core.invoicing.previews import total_of
+    from core.invoicing.drafts.close import agreements_to_close, preview
+    from core.invoicing.runs.previews import total_of
     from core.registry.tables import Account, Licensee, Licensor
-    from core.usage.rollup import roll_up
+    from core.usage.counts.rollup import roll_up
     from service.cli.database import open_session
 
     rows = []

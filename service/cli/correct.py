@@ -15,7 +15,7 @@ import typer
 from service.cli import app
 
 if TYPE_CHECKING:
-    from core.usage.corrections import Answer, Order
+    from core.usage.corrections.correction import Answer, Order
 
 MOST_ROWS = 100_000
 COLUMNS = ("correction_id", "event_id", "kind", "image_count", "image_delta", "reason", "reference")
@@ -102,13 +102,13 @@ def from_file(
 
 def _run(licensee: str, rows: list[dict[str, Any]], by: str | None, *, yes: bool, as_json: bool) -> None:
     """Looks, shows, asks, and does it: all of it, or nothing where anything is refused."""
-    from core.invoicing.correction_preview import preview_corrections, preview_document
+    from core.invoicing.what_if.correction_preview import preview_corrections, preview_document
     from core.registry import tables
     from core.registry.register import ids
-    from core.usage.correct import correct
-    from core.usage.corrections import Misread, order_of
-    from core.usage.report import Refusal
-    from core.usage.rollup import roll_up
+    from core.usage.corrections.correct import correct
+    from core.usage.corrections.correction import Misread, order_of
+    from core.usage.counts.rollup import roll_up
+    from core.usage.intake.report import Refusal
     from service.cli.database import open_session
     from service.cli.errors import REFUSED, refusals
 

@@ -29,9 +29,9 @@ def explain(
     rounding, and what was billed for the same thing before.
     """
     from core.errors import InvalidInput
-    from core.invoicing.explain import explain_draft, explain_invoice
+    from core.invoicing.workings.explain import explain_draft, explain_invoice
     from core.period import Period
-    from core.usage.rollup import roll_up
+    from core.usage.counts.rollup import roll_up
     from service.cli.database import open_session
     from service.cli.errors import refusals
 

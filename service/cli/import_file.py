@@ -76,7 +76,7 @@ def import_file(
               2: the file or the command was refused
     """
     from core.errors import InvalidInput
-    from core.usage.rows import check_import_id
+    from core.usage.intake.rows import check_import_id
     from service.cli.errors import refusals
 
     with refusals(), _files_refused():
@@ -114,7 +114,7 @@ def _reading(
     file: Path, format_: str | None, mapped: list[str], ignore_extra: bool, delimiter: str | None
 ) -> "Reading":
     from core.errors import InvalidInput, NotFound
-    from core.usage.rows import read_naming
+    from core.usage.intake.rows import read_naming
     from service.imports.reading import DELIMITERS, FORMATS, SUFFIXES, Reading
 
     if not file.is_file():
@@ -273,10 +273,10 @@ def _check(file: Path, reading: "Reading", answers: Path, only_problems: bool) -
     from datetime import UTC, datetime
 
     from config.settings import settings
-    from core.usage.imports import Outcome
-    from core.usage.receipt import judge
-    from core.usage.report import Window
-    from core.usage.rows import Naming
+    from core.usage.intake.imports import Outcome
+    from core.usage.intake.receipt import judge
+    from core.usage.intake.report import Window
+    from core.usage.intake.rows import Naming
     from service.imports import parquet
     from service.imports.reading import Reading, in_pieces, reports
     from service.imports.results import HEADER, result_lines

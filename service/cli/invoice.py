@@ -36,7 +36,7 @@ def list_invoices(
     as_json: AsJson = False,
 ) -> None:
     """List invoices, drafts and credit notes with where they stand and what is left to pay."""
-    from core.invoicing.stands import overview
+    from core.invoicing.life.stands import overview
     from core.period import Period
     from service.cli.database import open_session
     from service.cli.errors import refusals
@@ -62,7 +62,7 @@ def list_invoices(
 @invoice.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show one invoice: where it stands, its lines, why it is held, and everything that was done with it."""
-    from core.invoicing.stands import events_of, find_invoice, overview
+    from core.invoicing.life.stands import events_of, find_invoice, overview
     from core.money import Money
     from service.cli.database import open_session
     from service.cli.errors import refusals
@@ -101,7 +101,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @invoice.command()
 def approve(name: Name, by: By = None, role: As = "admin") -> None:
     """Approve a draft as it is; a close that changes it takes the approval away."""
-    from core.invoicing.approve import approve as verb
+    from core.invoicing.life.approve import approve as verb
 
     _do(name, by, role, verb)
 
@@ -109,7 +109,7 @@ def approve(name: Name, by: By = None, role: As = "admin") -> None:
 @invoice.command()
 def hold(name: Name, reason: Reason, by: By = None, role: As = "admin") -> None:
     """Keep a draft from being issued until somebody releases it."""
-    from core.invoicing.approve import hold as verb
+    from core.invoicing.life.approve import hold as verb
 
     _do(name, by, role, lambda session, id_, who: verb(session, id_, who, reason))
 
@@ -117,7 +117,7 @@ def hold(name: Name, reason: Reason, by: By = None, role: As = "admin") -> None:
 @invoice.command()
 def release(name: Name, reason: Reason, by: By = None, role: As = "admin") -> None:
     """Let a held draft be issued after all, for the lines that it has now."""
-    from core.invoicing.approve import release as verb
+    from core.invoicing.life.approve import release as verb
 
     _do(name, by, role, lambda session, id_, who: verb(session, id_, who, reason))
 
@@ -126,7 +126,7 @@ def release(name: Name, reason: Reason, by: By = None, role: As = "admin") -> No
 def issue(name: Name, by: By = None, role: As = "admin") -> None:
     """Number and freeze a draft, enter it in the books, and make its PDF."""
     from core.invoicing.documents import make_document
-    from core.invoicing.issue import issue as verb
+    from core.invoicing.life.issue import issue as verb
 
     def act(session: "Session", id_: int, who: "Actor") -> None:
         verb(session, id_, who)
@@ -141,8 +141,8 @@ def credit(
     name: Name, reason: Reason, *, amount: Amount = None, line: Line = None, by: By = None, role: As = "admin"
 ) -> None:
     """Issue a credit note over an issued invoice. The next close neither bills it again nor takes it back."""
-    from core.invoicing.credit import credit as verb
     from core.invoicing.documents import make_document
+    from core.invoicing.life.credit import credit as verb
 
     def act(session: "Session", _id: int, who: "Actor") -> int:
         made = verb(session, name, who, reason, _amounts(session, name, amount, line))
@@ -163,9 +163,9 @@ def void(
     role: As = "admin",
 ) -> None:
     """Void an invoice on which nothing was paid or credited. Closing its period again makes it anew."""
-    from core.invoicing.void import preview_reissue
-    from core.invoicing.void import void as verb
-    from core.usage.rollup import roll_up
+    from core.invoicing.life.void import preview_reissue
+    from core.invoicing.life.void import void as verb
+    from core.usage.counts.rollup import roll_up
     from service.cli.database import open_session
     from service.cli.errors import refusals
 
@@ -184,7 +184,7 @@ def void(
 @invoice.command()
 def dispute(name: Name, reason: Reason, by: By = None, role: As = "admin") -> None:
     """Write down that the licensee disputes an invoice."""
-    from core.invoicing.claims import dispute as verb
+    from core.invoicing.life.claims import dispute as verb
 
     _do(name, by, role, lambda session, _id, who: verb(session, name, who, reason))
 
@@ -200,7 +200,7 @@ def settle_dispute(
 ) -> None:
     """End the open dispute. What was agreed is made good by a credit or a correction of its own."""
     from core.agreements.reading import one_of
-    from core.invoicing.claims import settle_dispute as verb
+    from core.invoicing.life.claims import settle_dispute as verb
     from service.cli.errors import refusals
 
     with refusals():
@@ -211,7 +211,7 @@ def settle_dispute(
 @invoice.command("write-off")
 def write_off(name: Name, reason: Reason, by: By = None, role: As = "admin") -> None:
     """Give up what is left of an invoice."""
-    from core.invoicing.claims import write_off as verb
+    from core.invoicing.life.claims import write_off as verb
 
     _do(name, by, role, lambda session, _id, who: verb(session, name, who, reason))
 
@@ -219,7 +219,7 @@ def write_off(name: Name, reason: Reason, by: By = None, role: As = "admin") -> 
 @invoice.command("write-back")
 def write_back(name: Name, reason: Reason, by: By = None, role: As = "admin") -> None:
     """Expect again what was written off."""
-    from core.invoicing.claims import write_back as verb
+    from core.invoicing.life.claims import write_back as verb
 
     _do(name, by, role, lambda session, _id, who: verb(session, name, who, reason))
 
@@ -237,7 +237,7 @@ def ask(
 ) -> None:
     """Ask for something above the limit for one person; another person then does it."""
     from core.agreements.reading import one_of
-    from core.invoicing.acts import ask as asking
+    from core.invoicing.life.acts import ask as asking
     from service.cli.errors import refusals
 
     with refusals():
@@ -263,7 +263,7 @@ def adjust(
     """Agree on an amount beside the terms for a month that is over. The next close bills it."""
     from core.agreements.queries import agreement_named
     from core.errors import InvalidInput
-    from core.invoicing.extras import adjust as verb
+    from core.invoicing.drafts.extras import adjust as verb
     from core.money import decimal_of, exponent
     from core.period import Period
     from core.registry.tables import Account
@@ -283,7 +283,7 @@ def adjust(
 
 def _do(name: str, by: str | None, role: str, act: "Callable[[Session, int, Actor], object]") -> None:
     """Opens a session, finds the invoice, calls the verb, commits, and says where the invoice stands then."""
-    from core.invoicing.stands import find_invoice, overview
+    from core.invoicing.life.stands import find_invoice, overview
     from service.cli.database import open_session
     from service.cli.errors import refusals
 
@@ -312,8 +312,8 @@ def _person(by: str | None, role: str) -> "Actor":
 
 def _amounts(session: "Session", name: str, amount: str | None, line: int | None) -> dict[int, int] | None:
     from core.errors import InvalidInput
-    from core.invoicing.credit_plan import credit_amounts
-    from core.invoicing.stands import find_invoice
+    from core.invoicing.life.credit_plan import credit_amounts
+    from core.invoicing.life.stands import find_invoice
 
     if amount is None:
         if line is not None:

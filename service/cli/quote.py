@@ -168,7 +168,7 @@ def quote(
 
 def _session(closing: ExitStack) -> "Session":
     """A session that sees every count that has come in, and writes nothing."""
-    from core.usage.rollup import roll_up
+    from core.usage.counts.rollup import roll_up
     from service.cli.database import open_session
 
     session = closing.enter_context(open_session())
@@ -188,7 +188,7 @@ def _proposals(
     """What is offered, with the changes made, and what the one scenario says of itself."""
     from core.agreements.reading import day
     from core.errors import InvalidInput
-    from core.invoicing.standing import standing_offer
+    from core.invoicing.what_if.standing import standing_offer
     from core.rating.offers import changed, offers_of, parse_change
     from service.what_if import Proposal
 
@@ -274,7 +274,7 @@ def _shadows(
 ) -> dict[str, Any]:
     """Shadow bills of the proposals, one each."""
     from core.errors import InvalidInput
-    from core.invoicing.shadow import licensee_named, months_from_to
+    from core.invoicing.what_if.shadow import licensee_named, months_from_to
     from service.what_if import shadowed
 
     if session is None or not first or not last:

@@ -10,7 +10,7 @@ from service.cli.invoice import As, AsJson, By
 
 if TYPE_CHECKING:
     from core.actors import Actor
-    from core.invoicing.run_control import RunProgress
+    from core.invoicing.runs.control import RunProgress
 
 runs = typer.Typer(help="List billing runs; show, stop and resume one.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
@@ -33,8 +33,8 @@ def run(
     Every agreement is counted, closed, checked and drafted by itself: one
     that fails holds up no other. Asking twice writes nothing twice.
     """
-    from core.invoicing.run import items_to_work, request_run
-    from core.invoicing.run_control import runs as progress
+    from core.invoicing.runs.control import runs as progress
+    from core.invoicing.runs.run import items_to_work, request_run
     from core.period import Period
     from service.cli.database import open_session
     from service.cli.errors import refusals
@@ -63,7 +63,7 @@ def run(
 @runs.command("list")
 def list_runs(as_json: AsJson = False) -> None:
     """The newest runs, who asked for them, and how far they are."""
-    from core.invoicing.run_control import runs as progress
+    from core.invoicing.runs.control import runs as progress
     from service.cli.database import open_session
     from service.cli.errors import refusals
 
@@ -82,9 +82,9 @@ def show(run_id: Id, as_json: AsJson = False) -> None:
     from sqlalchemy import select
 
     from core.agreements.tables import Agreement
-    from core.invoicing.run import progress_of
-    from core.invoicing.run_control import runs as progress
-    from core.invoicing.stands import name_of
+    from core.invoicing.life.stands import name_of
+    from core.invoicing.runs.control import runs as progress
+    from core.invoicing.runs.run import progress_of
     from service.cli.database import open_session
     from service.cli.errors import refusals
 
@@ -124,7 +124,7 @@ def show(run_id: Id, as_json: AsJson = False) -> None:
 @runs.command()
 def stop(run_id: Id, by: By = None, role: As = "admin") -> None:
     """Begin nothing more of a run. What it closed and issued stands."""
-    from core.invoicing.run_control import stop as verb
+    from core.invoicing.runs.control import stop as verb
 
     _act(run_id, by, role, verb)
 
@@ -132,14 +132,14 @@ def stop(run_id: Id, by: By = None, role: As = "admin") -> None:
 @runs.command()
 def resume(run_id: Id, by: By = None, role: As = "admin") -> None:
     """Go on with a run that was stopped."""
-    from core.invoicing.run_control import resume as verb
+    from core.invoicing.runs.control import resume as verb
 
     _act(run_id, by, role, verb)
 
 
 def _act(run_id: int, by: str | None, role: str, verb: Any) -> None:
-    from core.invoicing.run import items_to_work
-    from core.invoicing.run_control import runs as progress
+    from core.invoicing.runs.control import runs as progress
+    from core.invoicing.runs.run import items_to_work
     from service.cli.database import open_session
     from service.cli.errors import refusals
     from service.cli.invoice import _person
@@ -187,8 +187,8 @@ def _row(document: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _diff(month: Any) -> list[dict[str, Any]]:
-    from core.invoicing.month_diff import month_diff
-    from core.usage.rollup import roll_up
+    from core.invoicing.runs.month_diff import month_diff
+    from core.usage.counts.rollup import roll_up
     from service.cli.database import open_session
 
     with open_session() as session:  # never committed: even the roll-up is only for show

@@ -45,7 +45,7 @@ def make(
     from core.period import Period
     from core.registry.tables import Account, Licensee, Licensor
     from core.statements.attest import attest
-    from core.usage.rollup import roll_up
+    from core.usage.counts.rollup import roll_up
     from service.cli.database import open_session
     from service.cli.errors import refusals
     from service.signing import Signing

@@ -12,7 +12,7 @@ import typer
 from service.cli import app
 
 if TYPE_CHECKING:
-    from core.usage.review import Review
+    from core.usage.counts.review import Review
 
 MOST_GAPS = 1000
 DAY_FORMATS = ["%Y-%m-%d"]
@@ -35,7 +35,7 @@ def held(
     """
     from core.registry.register import ids
     from core.registry.tables import Licensee
-    from core.usage.review import review
+    from core.usage.counts.review import review
     from service.cli.database import open_session
     from service.cli.errors import refusals
 
@@ -63,7 +63,7 @@ def resolve(
     Each move is written down for good. Invoices that were issued stand; the
     next close bills the difference.
     """
-    from core.usage.review import re_resolve
+    from core.usage.counts.review import re_resolve
     from service.cli.database import open_session
     from service.cli.errors import refusals
 
@@ -106,7 +106,7 @@ def calendar(
     from core.period import Period
     from core.registry.register import ids
     from core.registry.tables import Licensee
-    from core.usage.reporting import agreement_days, expecting, missing_days
+    from core.usage.reporting.days import agreement_days, expecting, missing_days
     from service.cli.database import open_session
     from service.cli.errors import refusals
 
@@ -146,7 +146,7 @@ def gaps(
     """
     from core.registry.register import ids
     from core.registry.tables import Licensee
-    from core.usage.gaps import gaps as open_gaps
+    from core.usage.reporting.gaps import gaps as open_gaps
     from service.cli.database import open_session
     from service.cli.errors import refusals
 

@@ -25,7 +25,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
 
     from core.invoicing.verify import Check, verify_invoices
     from core.payments.verify import verify_payments
-    from core.usage.verify import verify_rollup
+    from core.usage.counts.verify import verify_rollup
     from service.cli.database import open_session
     from service.cli.errors import refusals
 

@@ -15,8 +15,8 @@ from msgspec import UnsetType
 from starlette.responses import Response
 
 from core.errors import Conflict, InvalidInput, NotAllowed, PerimageError
-from core.usage.receipt import CAPPED, Receipt
-from core.usage.report import MAX_EVENTS, Event, Window, micros
+from core.usage.intake.receipt import CAPPED, Receipt
+from core.usage.intake.report import MAX_EVENTS, Event, Window, micros
 from service import taking
 from service.caller import credentials_of
 from service.compatible import reading

@@ -5,7 +5,7 @@ Their shapes are those of other systems; what is said here is what we take of th
 
 from typing import Any
 
-from core.usage.report import MAX_ADAPTERS, MAX_EVENTS, MAX_IMAGE_COUNT, MAX_NAME, OUTPUTS
+from core.usage.intake.report import MAX_ADAPTERS, MAX_EVENTS, MAX_IMAGE_COUNT, MAX_NAME, OUTPUTS
 from service.compatible import cloudevents, licence_api, stripe_meter
 from service.problems import MEDIA_TYPE
 

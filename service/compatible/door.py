@@ -11,8 +11,8 @@ from typing import Any
 from starlette.responses import Response
 
 from core.errors import InvalidInput
-from core.usage.receipt import Receipt, Run
-from core.usage.report import MAX_NAME
+from core.usage.intake.receipt import Receipt, Run
+from core.usage.intake.report import MAX_NAME
 from service.problems import Said, said_of
 
 Scope = dict[str, Any]

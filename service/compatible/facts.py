@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 from uuid import uuid4
 
-from core.usage.report import MAX_NAME, Event, Report, micros
+from core.usage.intake.report import MAX_NAME, Event, Report, micros
 
 
 class Fact(NamedTuple):

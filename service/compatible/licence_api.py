@@ -13,9 +13,9 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import JSONResponse, Response
 
 from core.errors import Conflict, InvalidInput, NotAllowed
-from core.usage.receipt import CAPPED
-from core.usage.report import MAX_NAME, Event, Report, is_clean
-from core.usage.unkeyed import unkeyed_id
+from core.usage.intake.receipt import CAPPED
+from core.usage.intake.report import MAX_NAME, Event, Report, is_clean
+from core.usage.own.unkeyed import unkeyed_id
 from service import taking
 from service.compatible import reading
 from service.compatible.door import Door, Scope, fate, header, idempotency_key

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from core.errors import InvalidInput
-from core.usage.report import MAX_ADAPTERS, MAX_IMAGE_COUNT, MAX_NAME, OUTPUTS, Output, is_clean
+from core.usage.intake.report import MAX_ADAPTERS, MAX_IMAGE_COUNT, MAX_NAME, OUTPUTS, Output, is_clean
 
 _DIGITS = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _HALF = re.compile("[\ud800-\udfff]")

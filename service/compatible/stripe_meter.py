@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl
 from starlette.responses import JSONResponse, Response
 
 from core.errors import Conflict, InvalidInput, NotAllowed
-from core.usage.receipt import CAPPED
-from core.usage.report import Event, micros
-from core.usage.unkeyed import UNKEYED, unkeyed_id
+from core.usage.intake.receipt import CAPPED
+from core.usage.intake.report import Event, micros
+from core.usage.own.unkeyed import UNKEYED, unkeyed_id
 from service import taking
 from service.caller import Caller
 from service.compatible import reading

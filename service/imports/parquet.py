@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from core.errors import InvalidInput
-from core.usage.rows import MAX_ROWS, Naming
+from core.usage.intake.rows import MAX_ROWS, Naming
 
 INSTALL = "reading Parquet takes an extra: pip install 'perimage-server[parquet]', or send CSV or JSON Lines"
 REFUSED = 2

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from core.errors import InvalidInput
-from core.usage.report import Refusal
-from core.usage.rows import Cells, Gathering, Naming, Rows, event_of_line
+from core.usage.intake.report import Refusal
+from core.usage.intake.rows import Cells, Gathering, Naming, Rows, event_of_line
 from service.imports.lines import MAX_LINE, lines, text_lines
 
 Format = Literal["csv", "jsonl", "parquet"]

@@ -10,8 +10,8 @@ from itertools import repeat
 
 from msgspec import UNSET
 
-from core.usage.imports import Outcome
-from core.usage.receipt import Run
+from core.usage.intake.imports import Outcome
+from core.usage.intake.receipt import Run
 
 HEADER = ("row", "event_id", "status", "code", "message")
 PROBLEMS = ("held", "conflict", "rejected")

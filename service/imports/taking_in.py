@@ -25,10 +25,10 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict, InvalidInput, PerimageError, Unavailable
 from core.kill_points import kill_point
-from core.usage import imports
-from core.usage.receipt import Receipt
-from core.usage.report import Report
-from core.usage.rows import Naming, Rows
+from core.usage.intake import imports
+from core.usage.intake.receipt import Receipt
+from core.usage.intake.report import Report
+from core.usage.intake.rows import Naming, Rows
 from service import taking
 from service.caller import Caller
 from service.imports import parquet

@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 
 from core.database import licensee_eyes
 from core.errors import Conflict, InvalidInput, NotFound
-from core.invoicing.correction_preview import preview_corrections, preview_document
+from core.invoicing.what_if.correction_preview import preview_corrections, preview_document
 from core.period import Period
-from core.usage.correct import actor_of_key, correct
-from core.usage.correction_queries import corrections
-from core.usage.corrections import MAX_CORRECTIONS, Answer, Asked, Misread, Order, Status, read_corrections
-from core.usage.report import MAX_NAME
+from core.usage.corrections.correct import actor_of_key, correct
+from core.usage.corrections.correction import MAX_CORRECTIONS, Answer, Asked, Misread, Order, Status, read_corrections
+from core.usage.corrections.queries import corrections
+from core.usage.intake.report import MAX_NAME
 from service.caller import RequestCaller
 from service.limits import check_json, read_body
 from service.pages import NEXT, After, Limit, next_mark, read_mark

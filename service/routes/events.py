@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from core.database import licensee_eyes
 from core.registry.lineage import Role
-from core.usage.own_events import Fate, event
-from core.usage.report import MAX_NAME
+from core.usage.intake.report import MAX_NAME
+from core.usage.own.events import Fate, event
 from core.usage.tables import UsageEvent
 from service.caller import RequestCaller
 from service.session import RequestSession

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from core.database import licensee_eyes
-from core.invoicing.explain import explain_invoice
+from core.invoicing.workings.explain import explain_invoice
 from service.caller import RequestCaller
 from service.routes.invoices import Number
 from service.session import RequestSession

@@ -15,9 +15,9 @@ from starlette.responses import StreamingResponse
 
 from core.database import licensee_eyes
 from core.errors import InvalidInput
-from core.usage import imports
-from core.usage.report import MAX_NAME, is_clean
-from core.usage.rows import FIELDS, check_import_id, read_naming
+from core.usage.intake import imports
+from core.usage.intake.report import MAX_NAME, is_clean
+from core.usage.intake.rows import FIELDS, check_import_id, read_naming
 from service.caller import RequestCaller, credentials_of
 from service.imports.reading import DELIMITERS, Format, Reading
 from service.imports.results import HEADER, csv_text, result_lines

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from core.database import licensee_eyes
 from core.errors import InvalidInput
-from core.usage.possible_duplicates import possible_duplicates
+from core.usage.own.possible_duplicates import possible_duplicates
 from service.caller import RequestCaller
 from service.session import RequestSession
 

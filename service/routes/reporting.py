@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from core.database import licensee_eyes
 from core.period import Period
-from core.usage.gaps import Gap, Neighbour, gaps
-from core.usage.report import MAX_NAME, MAX_SEQUENCE
-from core.usage.reporting import agreement_days, expecting, missing_days, unnamed_usage
+from core.usage.intake.report import MAX_NAME, MAX_SEQUENCE
+from core.usage.reporting.days import agreement_days, expecting, missing_days, unnamed_usage
+from core.usage.reporting.gaps import Gap, Neighbour, gaps
+from core.usage.reporting.zero_reports import ZeroBody, read_zero_report, report_zero, zero_reports
 from core.usage.tables import ZeroReport
-from core.usage.zero_reports import ZeroBody, read_zero_report, report_zero, zero_reports
 from service.caller import RequestCaller
 from service.limits import check_json, read_body
 from service.pages import NEXT, After, Limit, next_mark, read_mark

@@ -10,9 +10,9 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from core.database import licensee_eyes
 from core.errors import InvalidInput
-from core.usage.own_events import fates
-from core.usage.own_reports import OwnReport, refused_events, report, reports, sources
-from core.usage.report import MAX_NAME
+from core.usage.intake.report import MAX_NAME
+from core.usage.own.events import fates
+from core.usage.own.reports import OwnReport, refused_events, report, reports, sources
 from service.caller import RequestCaller
 from service.pages import NEXT, After, Limit, next_mark, read_mark
 from service.routes.events import Id, OwnEvent, own_event

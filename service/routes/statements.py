@@ -24,7 +24,7 @@ from core.statements.queries import (
 )
 from core.statements.reconciliation import read_totals, reconcile
 from core.statements.tables import Statement
-from core.usage.correct import actor_of_key
+from core.usage.corrections.correct import actor_of_key
 from service.caller import Caller, RequestCaller
 from service.session import RequestSession
 

@@ -16,10 +16,10 @@ from starlette.routing import Route
 
 from core.database import licensee_eyes
 from core.errors import InvalidInput, NotAllowed
-from core.usage.queries import GROUPS, usage
-from core.usage.receipt import CAPPED, Receipt, answer, images_kept_out
-from core.usage.report import Report, read_report
-from core.usage.review import review
+from core.usage.counts.queries import GROUPS, usage
+from core.usage.counts.review import review
+from core.usage.intake.receipt import CAPPED, Receipt, answer, images_kept_out
+from core.usage.intake.report import Report, read_report
 from service import taking
 from service.caller import RequestCaller, credentials_of
 from service.limits import check_json, read_body

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from core.actors import Actor
 from core.agreements.tables import Agreement
-from core.invoicing.issue import SERIES, number_in
-from core.invoicing.snapshot import content_hash
+from core.invoicing.life.issue import SERIES, number_in
+from core.invoicing.life.snapshot import content_hash
 from core.invoicing.tables import Invoice, InvoiceLine, NumberSeries
 from core.ledger.balances import settled
 from core.ledger.post import post, posted

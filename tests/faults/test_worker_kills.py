@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
 from core.database import make_engine
-from core.invoicing.run import request_run
+from core.invoicing.runs.run import request_run
 from core.invoicing.tables import BillingRunItem, Invoice, InvoiceDocument, NumberSeries
 from core.invoicing.verify import verify_invoices
-from core.usage.verify import verify_rollup
+from core.usage.counts.verify import verify_rollup
 from stack.programs import Place, perimage
 from tests import oracle
 from tests.stories.installation import LAST, until

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from core.agreements.terms import Terms, Tier, parse_terms
-from core.invoicing.invoice import Billed, DraftLine, difference
+from core.invoicing.drafts.invoice import Billed, DraftLine, difference
 from core.money import plain
 from core.period import Period
 from core.rating.quote import Offer, offers_of

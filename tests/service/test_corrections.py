@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
 from core.database import make_engine
-from core.invoicing.close import preview
-from core.invoicing.explain import explain_draft
+from core.invoicing.drafts.close import preview
+from core.invoicing.workings.explain import explain_draft
 from core.period import Period
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from service.routes.corrections import EXAMPLES
 from tests.door import Door, event, report, stamp
 
@@ -298,7 +298,7 @@ def test_the_document_describes_the_body_by_the_type_that_decodes_it(door: Door)
         ]
         assert many["properties"]["corrections"]["maxItems"] == 1000
         assert {"400", "401", "404", "409", "413", "415", "422"} <= set(operation["responses"])
-    from core.usage.corrections import Order, read_corrections
+    from core.usage.corrections.correction import Order, read_corrections
 
     for example in EXAMPLES.values():
         orders, _ = read_corrections(json.dumps(example["value"]).encode())

@@ -1,6 +1,6 @@
 """The hostile list of PROMISES.md, over HTTP: a 4xx or a rejected event, a code and a sentence, nothing stored.
 
-Which code each gets is proved in tests/core/usage/test_report.py, case by case; here the whole way is, at once.
+Which code each gets is proved in tests/core/usage/intake/test_report.py, case by case; here the whole way is, at once.
 """
 
 import json

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput
-from core.usage.report import Window, content, micros
-from core.usage.rows import REQUIRED, Naming
+from core.usage.intake.report import Window, content, micros
+from core.usage.intake.rows import REQUIRED, Naming
 from service.imports import parquet
 from service.imports.lines import MAX_LINE
 from service.imports.reading import Reading, reports

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from service.imports import parquet, taking_in
-from tests.core.usage.test_rows import NOT_COUNTS, NOT_NAMES, NOT_TIMES, STRANGE
+from tests.core.usage.intake.test_rows import NOT_COUNTS, NOT_NAMES, NOT_TIMES, STRANGE
 from tests.door import Door, event, open_trade, report, serving, settings_for, stamp, wait_until
 
 COLUMNS = ("event_id", "model", "image_count", "occurred_at", "adapters", "plan", "output")

@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
 from core.database import make_engine
-from core.invoicing.close import close
 from core.invoicing.documents import make_document
-from core.invoicing.issue import issue
+from core.invoicing.drafts.close import close
+from core.invoicing.life.issue import issue
 from core.period import Period
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.door import Door, event, report
 
 MONTH = Period.month_of(datetime.now(UTC).date().replace(day=1) - timedelta(days=1))

@@ -7,8 +7,8 @@ import msgspec
 import psycopg
 import pytest
 
-from core.usage.receipt import Answer
-from core.usage.report import OUTPUTS, Body
+from core.usage.intake.receipt import Answer
+from core.usage.intake.report import OUTPUTS, Body
 from tests.door import Door, event, free_port, report, serving, settings_for
 
 

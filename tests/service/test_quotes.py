@@ -11,7 +11,7 @@ import pytest
 
 from core.database import make_engine
 from core.period import Period
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from service.routes.quotes import EXAMPLES, TERMS
 from tests.door import Door, event, report, stamp
 
@@ -297,8 +297,8 @@ def test_an_invoice_is_explained_to_its_licensee_alone(door: Door, database_url:
     from sqlalchemy.orm import Session
 
     from core.agreements.tables import Agreement
-    from core.invoicing.close import close
-    from core.invoicing.issue import issue
+    from core.invoicing.drafts.close import close
+    from core.invoicing.life.issue import issue
 
     last = Period.month_of(Period.month_of(datetime.now(UTC).date()).start.replace(day=1))
     last = Period.month_of(last.start.replace(day=1).fromordinal(last.start.toordinal() - 1))

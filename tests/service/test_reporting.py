@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.database import make_engine
 from core.registry.register import issue_key
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.door import Door, event, report, serving, settings_for
 from tests.trade import Trade, flat
 

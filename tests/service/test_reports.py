@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy.orm import Session
 
 from core.database import make_engine
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.door import Door, event, report, stamp
 
 MIXED = "host 7/2026-11-22T09:15/ü?#%2F"  # an id with everything that an address could trip over

@@ -12,7 +12,7 @@ from core.period import Period
 from core.signatures import Signer
 from core.statements.attest import attest
 from core.statements.verify import check_statement
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.door import Door, event, report
 
 SIGNER = Signer(b"\x09" * 32)

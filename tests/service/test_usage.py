@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from core.database import make_engine
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.door import Door, event, report
 
 DAYS = [date(2026, 11, 1) + timedelta(days=n) for n in range(5)]

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from core.database import make_engine
 from core.errors import Conflict, Unavailable
 from core.registry.register import issue_key, revoke_key
-from core.usage.report import Window, read_report
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
+from core.usage.intake.report import Window, read_report
 from migrations.upgrade import upgrade
 from service import intake_queue
 from service.intake_queue import IntakeQueue

@@ -33,11 +33,11 @@ from sqlalchemy.orm import Session
 from core.catalogue.apply import apply
 from core.catalogue.declare import parse_catalogue
 from core.database import make_engine
-from core.invoicing.run import request_run
+from core.invoicing.runs.run import request_run
 from core.invoicing.verify import verify_invoices
 from core.period import Period
 from core.registry.register import issue_key
-from core.usage.verify import verify_rollup
+from core.usage.counts.verify import verify_rollup
 from stack.environment import Environment
 from stack.process import holders
 from stack.programs import Place, Program, perimage

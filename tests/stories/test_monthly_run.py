@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from core.actors import Actor
 from core.database import make_engine
-from core.invoicing.run import advance_item, items_to_work, request_run, take_item
-from core.invoicing.run_control import resume, runs, stop
+from core.invoicing.runs.control import resume, runs, stop
+from core.invoicing.runs.run import advance_item, items_to_work, request_run, take_item
 from core.invoicing.tables import BillingRunItem, Invoice
 from core.invoicing.verify import verify_invoices
 from core.ledger.tables import LedgerTransaction

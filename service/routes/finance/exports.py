@@ -20,7 +20,7 @@ from core.invoicing.exports import (
     revenue_rows,
 )
 from core.ledger.exports import JOURNAL_HEADER, journal_rows
-from core.usage.licensor_counts import DAILY_HEADER, daily_rows
+from core.usage.counts.licensor_counts import DAILY_HEADER, daily_rows
 from service.finance_caller import Reader
 from service.routes.finance.csv_cells import csv_chunks
 from service.routes.finance.door import READS, finance_router

@@ -9,19 +9,19 @@ from starlette.responses import Response
 
 from core.actors import Actor
 from core.errors import InvalidInput
-from core.invoicing.acts import ask
-from core.invoicing.approve import approve, hold, release
-from core.invoicing.claims import dispute, settle_dispute, write_back, write_off
-from core.invoicing.close import close
-from core.invoicing.credit import credit
-from core.invoicing.credit_plan import credit_amounts
-from core.invoicing.extras import adjust
-from core.invoicing.issue import issue
+from core.invoicing.drafts.close import close
+from core.invoicing.drafts.extras import adjust
+from core.invoicing.life.acts import ask
+from core.invoicing.life.approve import approve, hold, release
+from core.invoicing.life.claims import dispute, settle_dispute, write_back, write_off
+from core.invoicing.life.credit import credit
+from core.invoicing.life.credit_plan import credit_amounts
+from core.invoicing.life.issue import issue
+from core.invoicing.life.void import void
 from core.invoicing.tables import Invoice
-from core.invoicing.void import void
 from core.period import Period
 from core.registry.tables import Account
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from service.routes.finance.door import ACTS, Acting, acting, finance_router
 from service.routes.finance.invoices import FinanceInvoice, shown
 from service.routes.finance.own import own_agreement, own_invoice

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from core.errors import NotFound
-from core.invoicing.stands import events_of, find_invoice, overview
-from core.invoicing.status import Standing
+from core.invoicing.life.stands import events_of, find_invoice, overview
+from core.invoicing.life.status import Standing
 from core.invoicing.tables import Invoice, InvoiceDocument, InvoiceLine
 from core.money import Money, plain
 from service.finance_caller import Eyes

@@ -14,7 +14,7 @@ from core.money import Money
 from core.payments.apply import apply_oldest_first, hold_account
 from core.period import Period
 from core.registry.tables import Account, Licensee
-from core.usage.licensor_counts import usage_by_plan
+from core.usage.counts.licensor_counts import usage_by_plan
 from service.finance_caller import Eyes, Reader
 from service.pages import NEXT, After, Limit, next_mark, read_mark
 from service.routes.finance.door import ACTS, READS, READS_ONE, Acting, acting, finance_router

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.access.keys import FinanceCaller
 from core.agreements.tables import Agreement
 from core.errors import Conflict, NotFound
-from core.invoicing.stands import find_invoice
+from core.invoicing.life.stands import find_invoice
 from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
 from core.payments.tables import BankRow, Payment, PaymentAllocation
 from core.registry.tables import Account, Licensee

@@ -15,10 +15,10 @@ from core.actors import Actor
 from core.agreements.tables import Agreement
 from core.audit.record import record
 from core.errors import Conflict, NotFound
-from core.invoicing.previews import Previewed, preview_run
-from core.invoicing.run import request_run
-from core.invoicing.run_control import resume, stop
-from core.invoicing.stands import name_of
+from core.invoicing.life.stands import name_of
+from core.invoicing.runs.control import resume, stop
+from core.invoicing.runs.previews import Previewed, preview_run
+from core.invoicing.runs.run import request_run
 from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
 from core.money import Money
 from core.period import Period

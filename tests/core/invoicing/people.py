@@ -4,14 +4,14 @@ from sqlalchemy.orm import Session
 
 from core.actors import Actor
 from core.agreements.tables import Agreement
-from core.invoicing.close import close
-from core.invoicing.issue import issue
+from core.invoicing.drafts.close import close
+from core.invoicing.life.issue import issue
 from core.invoicing.tables import Invoice
 from core.ledger.post import post
 from core.ledger.posting import payment_received
 from core.money import Money
 from core.period import Period
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 
 VERA = Actor("Vera", "viewer")
 CLEO = Actor("Cleo", "clerk")

@@ -10,12 +10,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from core.database import licensee_eyes
-from core.invoicing.approve import hold, release
+from core.invoicing.life.approve import hold, release
 from core.notices.queries import notices
 from core.notices.tables import Delivery, Notice
 from core.notices.watch import watch, watch_days
-from core.usage.rollup import roll_up
-from core.usage.zero_reports import ZeroBody, report_zero
+from core.usage.counts.rollup import roll_up
+from core.usage.reporting.zero_reports import ZeroBody, report_zero
 from tests.core.invoicing.people import ADA, CLEO, drafted
 from tests.fakes.till import Till
 from tests.trade import Trade, flat

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from core.database import licensee_eyes
 from core.errors import Conflict, InvalidInput, NotFound
-from core.invoicing.close import close
-from core.invoicing.issue import issue
+from core.invoicing.drafts.close import close
+from core.invoicing.life.issue import issue
 from core.period import Period
 from core.signatures import Signer
 from core.statements.attest import attest, certify, dispute, reject
@@ -25,9 +25,9 @@ from core.statements.queries import document_of, envelope_of, proof_of, statemen
 from core.statements.settle import agree
 from core.statements.tables import Statement
 from core.statements.verify import check_statement
-from core.usage.correct import correct
-from core.usage.corrections import Order
-from core.usage.rollup import roll_up
+from core.usage.corrections.correct import correct
+from core.usage.corrections.correction import Order
+from core.usage.counts.rollup import roll_up
 from core.usage.tables import UsageCorrection
 from tests.trade import Trade, flat
 

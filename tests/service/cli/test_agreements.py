@@ -9,10 +9,10 @@ import yaml
 from sqlalchemy.orm import Session
 
 from core.database import make_engine
-from core.invoicing.close import close
-from core.invoicing.issue import issue
+from core.invoicing.drafts.close import close
+from core.invoicing.life.issue import issue
 from core.period import Period
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.trade import Trade, flat
 
 NAMES = ("--for-licensor", "Ada Lovelace", "--for-licensee", "Bob Cook")

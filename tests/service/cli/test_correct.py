@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from core.database import make_engine
 from core.usage.tables import UsageCorrection
 from service.cli import correct  # noqa: F401 - the verb under test enters itself
-from tests.core.invoicing.test_close import SEPTEMBER, issue_month
+from tests.core.invoicing.drafts.test_close import SEPTEMBER, issue_month
 from tests.trade import Trade, flat
 
 

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from core.database import make_engine
-from core.invoicing.close import close
+from core.invoicing.drafts.close import close
 from core.period import Period
 from core.registry.register import set_approval_limit
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from service.cli import audit, invoice  # noqa: F401 - the verbs under test enter themselves
 from tests.service.cli.conftest import Perimage
 from tests.trade import Trade, flat

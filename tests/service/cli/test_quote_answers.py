@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from core.database import make_engine
 from core.period import Period
-from tests.core.invoicing.test_close import issue_month
+from tests.core.invoicing.drafts.test_close import issue_month
 from tests.service.cli.conftest import Perimage
 from tests.trade import Trade, flat
 

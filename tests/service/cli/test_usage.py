@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from core.database import make_engine
 from core.registry.tables import ModelName
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from service.cli import usage  # noqa: F401 - the verb under test enters itself
-from tests.core.usage.test_gaps import NOON, add, sent
+from tests.core.usage.reporting.test_gaps import NOON, add, sent
 from tests.trade import Trade, flat
 
 AIR = "urn:air:sd1:lora:civitai:3@4"

@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy.orm import Session
 
 from core.database import make_engine
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.door import Door
 from tests.trade import Trade, flat
 

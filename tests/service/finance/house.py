@@ -16,9 +16,9 @@ from core.access.keys import issue_machine_key, issue_user_key
 from core.access.users import add_user
 from core.actors import Actor
 from core.database import make_engine
-from core.invoicing.close import close
-from core.invoicing.issue import issue
-from core.invoicing.run import request_run
+from core.invoicing.drafts.close import close
+from core.invoicing.life.issue import issue
+from core.invoicing.runs.run import request_run
 from core.invoicing.tables import InvoiceDocument
 from core.money import Money
 from core.payments.apply import allocate, record_payment, source_of_payment
@@ -28,7 +28,7 @@ from core.period import Period
 from core.registry.tables import Licensor
 from core.signatures import Signer
 from core.statements.attest import attest, dispute
-from core.usage.rollup import roll_up
+from core.usage.counts.rollup import roll_up
 from tests.door import Door
 from tests.trade import Trade, flat
 

@@ -1,0 +1,182 @@
+"""Runs as people see them: listed with their progress, stopped, resumed; and the runs that the clock asks for.
+
+A run is running until it is stopped, and done when every item has come to its end; what was closed or issued before a
+stop stands. Resuming hands out what is left. The clock asks for each agreement and month once, `grace_days` after the
+month's end, whatever the number of its ticks: the pair is unique in the database.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.actors import Actor
+from core.agreements.queries import agreement_versions
+from core.agreements.tables import Agreement
+from core.audit.record import record
+from core.errors import Conflict, NotFound
+from core.invoicing.drafts.bill import contract_of
+from core.invoicing.drafts.close import agreements_to_close
+from core.invoicing.drafts.extras import in_force_on_last_day
+from core.invoicing.tables import BillingRun, BillingRunItem
+from core.period import Period, day_of
+from core.registry.tables import Account
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """A run and how far it is."""
+
+    run: BillingRun
+    state: str
+    items: int
+    finished: int
+    failed: int
+    held: int
+
+
+def runs(session: Session, *, run_id: int | None = None, limit: int = 50) -> list[RunProgress]:
+    """The newest runs first, or one."""
+    item = BillingRunItem
+    asked = (
+        select(
+            BillingRun,
+            func.count(item.agreement_id),
+            func.count(item.finished_at),
+            func.count().filter(item.state == "failed"),
+            func.count().filter(item.error.startswith("held: ")),
+        )
+        .outerjoin(item, item.run_id == BillingRun.id)
+        .group_by(BillingRun.id)
+        .order_by(BillingRun.id.desc())
+        .limit(limit)
+        .execution_options(populate_existing=True)
+    )
+    if run_id is not None:
+        asked = asked.where(BillingRun.id == run_id)
+    rows = session.execute(asked).all()
+    if run_id is not None and not rows:
+        raise NotFound("run_not_found", f"there is no run {run_id}: see `perimage runs list`")
+    return [
+        RunProgress(run, "done" if finished == items else run.state, items, finished, failed, held)
+        for run, items, finished, failed, held in rows
+    ]
+
+
+def stop(session: Session, run_id: int, by: Actor) -> BillingRun:
+    """Nothing more of the run is begun. A step that is under way is finished; what was issued stays issued."""
+    run = _locked(session, run_id)
+    by.demand("clerk", "stop a run")
+    [now] = runs(session, run_id=run_id)
+    if now.state == "done":
+        raise Conflict("run_is_done", f"run {run_id} is done: there is nothing left to stop")
+    if run.state == "running":
+        run.state, run.stopped_by = "stopped", by.name
+        _audit(session, run, by, "run.stopped")
+    return run
+
+
+def resume(session: Session, run_id: int, by: Actor) -> BillingRun:
+    """What is left of a stopped run is handed out again, after the events have been counted anew."""
+    # Items before the run, as workers lock them: each waits for the other otherwise.
+    unfinished = BillingRunItem.run_id == run_id, BillingRunItem.finished_at.is_(None)
+    items = select(BillingRunItem.agreement_id).where(*unfinished).order_by(BillingRunItem.agreement_id)
+    session.execute(items.with_for_update())
+    run = _locked(session, run_id)
+    by.demand("approver" if run.issues else "clerk", "resume a run")
+    if run.state == "stopped":
+        run.state, run.stopped_by, run.counted_at = "running", None, None
+        # A worker that still holds one notices nothing; the item itself is locked for each step.
+        left = update(BillingRunItem).where(*unfinished)
+        session.execute(left.values(leased_until=None), execution_options={"synchronize_session": False})
+        _audit(session, run, by, "run.resumed")
+    return run
+
+
+def schedule(session: Session) -> BillingRun | None:
+    """The run that is due by now: last month's, for every agreement whose grace days are over and which no such run
+    has had. None where there is nothing to do.
+    """
+    now: datetime = session.execute(select(func.now())).scalar_one()
+    due: dict[Period, list[int]] = {}
+    for agreement_id, zone in _clocked(session, now):
+        month = _last_month(now, zone)
+        grace = _grace_days(session, agreement_id, month)
+        if grace is not None and now >= month.bounds(zone)[1] + timedelta(days=grace):
+            due.setdefault(month, []).append(agreement_id)
+    for month, ids in due.items():
+        if run := _scheduled(session, month, ids):
+            return run
+    return None
+
+
+def _scheduled(session: Session, month: Period, agreement_ids: list[int]) -> BillingRun | None:
+    asked = select(BillingRunItem.agreement_id).where(BillingRunItem.scheduled_for == month.start)
+    begun = set(agreements_to_close(session, month))
+    left = sorted(begun.intersection(agreement_ids) - set(session.scalars(asked)))
+    if not left:
+        return None
+    with session.begin_nested() as trial:
+        run = BillingRun(period_start=month.start, period_end=month.end, issues=True, scheduled=True)
+        session.add(run)
+        session.flush()
+        rows = [{"run_id": run.id, "agreement_id": id_, "scheduled_for": month.start} for id_ in left]
+        taken = insert(BillingRunItem).values(rows).on_conflict_do_nothing().returning(BillingRunItem.agreement_id)
+        if not session.scalars(taken).all():  # another tick was quicker, and took all
+            trial.rollback()
+            return None
+    return run
+
+
+def _clocked(session: Session, now: datetime) -> list[tuple[int, str]]:
+    """(agreement, zone) of the signed agreements, those that ended lately included: they have a last month to close."""
+    asked = (
+        select(Agreement.id, Account.zone)
+        .join(Account, Account.id == Agreement.account_id)
+        .where(
+            Agreement.status != "draft",
+            func.coalesce(Agreement.ended_on, Agreement.ends_on) > now.date() - timedelta(days=100),
+        )
+        .order_by(Agreement.id)
+    )
+    return [(id_, zone) for id_, zone in session.execute(asked)]
+
+
+def _grace_days(session: Session, agreement_id: int, month: Period) -> int | None:
+    """What the terms in force at the month's end say; None where the clock has nothing to do with it."""
+    if all(terms.grace_days is None for _, terms in agreement_versions(session, agreement_id)):
+        return None
+    agreement = session.get_one(Agreement, agreement_id)
+    if agreement.starts_on >= month.end:
+        return None
+    return in_force_on_last_day(contract_of(session, agreement), month.end).grace_days
+
+
+def _last_month(now: datetime, zone: str) -> Period:
+    last_day = day_of(now, zone).replace(day=1) - timedelta(days=1)
+    return Period.month(f"{last_day:%Y-%m}")
+
+
+def _locked(session: Session, run_id: int) -> BillingRun:
+    asked = select(BillingRun).where(BillingRun.id == run_id).with_for_update()
+    run = session.scalars(asked.execution_options(populate_existing=True)).one_or_none()
+    if run is None:
+        raise NotFound("run_not_found", f"there is no run {run_id}: see `perimage runs list`")
+    return run
+
+
+def _audit(session: Session, run: BillingRun, by: Actor, action: str) -> None:
+    """Into the log of every licensor with a share in the run, always in the same order."""
+    session.flush()
+    theirs = (
+        select(Account.licensor_id)
+        .join(Agreement, Agreement.account_id == Account.id)
+        .join(BillingRunItem, BillingRunItem.agreement_id == Agreement.id)
+        .where(BillingRunItem.run_id == run.id)
+        .distinct()
+    )
+    period = Period(run.period_start, run.period_end).name
+    for licensor_id in sorted(session.scalars(theirs)):
+        record(session, licensor_id, by, action, f"run {run.id}", {"period": period})
