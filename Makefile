@@ -9,7 +9,7 @@ PIP := $(RUN)python -m pip --disable-pip-version-check --quiet
 UV_SYNC := uv sync --quiet --frozen --all-extras --all-packages
 HOSTS := grep -oE "https?://[^/]+" uv.lock | sort -u
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up serve test test-all lint bench lock clean
+.PHONY: help setup demo up serve test test-all lint bench screenshots lock clean
 
 help:  ## list the verbs
 	@echo "Perimage: meter images, bill licence fees."
@@ -18,7 +18,7 @@ help:  ## list the verbs
 setup: $(READY)  ## install everything into .venv, with uv when it is there, else with venv and pip
 	@echo "Ready. Next: make demo, or make help."
 
-demo: $(READY)  ## report a month of real usage, close it, issue the invoices, keep serving (SERVE=0: end after the summary)
+demo: $(READY)  ## bill a month of real usage amid months of history, keep serving (SERVE=0: end after the summary)
 	@$(RUN)perimage demo $(if $(filter 0 no false,$(SERVE)),--no-serve) $(if $(DATA),--data $(DATA))
 
 up: $(READY)  ## run the database, the queue, the service, the worker and beat until Ctrl-C (DATA=folder, PORT=number)
@@ -26,6 +26,8 @@ up: $(READY)  ## run the database, the queue, the service, the worker and beat u
 
 serve: up  ## the same as up
 
+# Tests start programs by the dozen, which would each be compiled anew where the environment forbids to keep bytecode.
+test test-all: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY)  ## run the tests, but for those that take minutes (ARGS=... for pytest)
 	@$(RUN)pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' $(ARGS)
 
@@ -40,6 +42,9 @@ lint: $(READY)  ## check style, format, types and who may import whom
 
 bench: $(READY)  ## measure the intake against its baselines on this machine
 	@$(RUN)python bench/intake.py $(ARGS)
+
+screenshots: $(READY)  ## take the pictures of docs/screenshots anew, in Chromium (ARGS=names of some)
+	@$(RUN)python -m tests.service.dashboard.screenshots $(ARGS)
 
 lock:  ## write uv.lock and constraints.txt anew; needs uv (ARGS=--upgrade for newer versions)
 	@before=$$($(HOSTS)); uv lock $(ARGS) && if [ "$$($(HOSTS))" != "$$before" ]; then \

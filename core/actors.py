@@ -32,6 +32,10 @@ class Actor:
             raise InvalidInput("bad_actor", "the name `system` is the machine's own: give the name of a person")
 
     @property
+    def role_in_log(self) -> str:
+        return self.role
+
+    @property
     def is_person(self) -> bool:
         return self.role != "system"
 
@@ -61,8 +65,8 @@ class LicenseeActor:
     role: Literal["viewer", "manager"]
 
     @property
-    def is_person(self) -> bool:
-        return True
+    def role_in_log(self) -> str:
+        return f"licensee {self.role}"
 
     def demand_manager(self, what: str) -> None:
         """Raises `NotAllowed` for somebody who may only look."""

@@ -5,12 +5,23 @@ which may add facts but not change or delete them. A request of one licensee bec
 of its transaction: row-level security then shows it that licensee's rows and no others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, MetaData, String, create_engine, event, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Engine,
+    MetaData,
+    String,
+    any_,
+    create_engine,
+    event,
+    literal,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -56,6 +67,14 @@ def make_engine(url: str, *, role: str | None = APP_ROLE, pool_size: int = 5) ->
         max_overflow=5,
         pool_pre_ping=True,
     )
+
+
+def among(column: Any, ids: Iterable[int]) -> ColumnElement[bool]:
+    """Whether a column holds one of the ids. They are sent as one array, so that the database sees one and the same
+    statement however many there are.
+    """
+    found: ColumnElement[bool] = column == any_(literal(list(ids), ARRAY(BigInteger)))
+    return found
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import text
 
 import core.access.tables
+import core.accruals.tables
 import core.agreements.tables
 import core.audit.tables
 import core.invoicing.tables

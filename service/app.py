@@ -14,7 +14,7 @@ from config.settings import Settings
 from config.settings import settings as our_settings
 from core import kill_points
 from core.database import make_engine, refuse_unsafe_server
-from service import compatible, openapi, problems
+from service import compatible, dashboard, openapi, problems
 from service.caller import Callers
 from service.catalogue import Catalogue
 from service.finance_caller import BURST, REQUESTS_A_SECOND
@@ -30,6 +30,7 @@ from service.routes import (
     health,
     imports,
     invoices,
+    notices,
     possible_duplicates,
     quotes,
     reporting,
@@ -62,9 +63,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes.append(usage.REPORTS_ROUTE)
     app.router.routes.extend(compatible.ROUTES)
     reported = (usage, reports, events, imports, reporting, possible_duplicates, corrections)
-    read = (agreements, invoices, explain, quotes, statements, signing_keys)
+    read = (agreements, invoices, explain, quotes, statements, notices, signing_keys)
     for room in (*reported, *read, finance, stripe_webhooks, health):
         app.include_router(room.router)
+    dashboard.install(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app
 

@@ -31,7 +31,7 @@ def _broker() -> Celery:
 
 
 def hint(task: str, *ids: int) -> bool:
-    """Tells the workers that there is work: `hint("worker.tasks.work_item", run_id, agreement_id)`.
+    """Tells the workers that there is work: `hint("worker.tasks.work_run", run_id)`.
 
     False when the broker is out of reach: it makes no sense to go on, and the sweep finds the work.
     """
@@ -40,3 +40,8 @@ def hint(task: str, *ids: int) -> bool:
     except OperationalError:
         return False
     return True
+
+
+def hint_run(run_id: int, pieces: int) -> bool:
+    """Tells the workers of a billing run, once for each piece of work that it is. False as for `hint`."""
+    return all(hint("worker.tasks.work_run", run_id) for _ in range(pieces))

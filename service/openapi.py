@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from core.usage.intake.receipt import HOLDS, STATUSES, Answer
 from core.usage.intake.report import Body
 from service.compatible import described
+from service.openapi_examples import BODIES
 from service.problems import MEDIA_TYPE, SCHEMA
 
 DESCRIPTION = """Counts images. Answered only after the whole report is committed and flushed.
@@ -80,6 +81,17 @@ PROBLEMS = {
     "429": "Too many requests with this key. Wait for Retry-After.",
     "503": "Not now: too much is waiting, or the database is away. Nothing is lost; repeat after Retry-After.",
 }
+# What every route of a meter key may answer, whatever it is about; the statuses of one with a body, and of one thing.
+USUAL = {
+    "401": PROBLEMS["401"],
+    "422": "Something in the request is wrong; the sentence says what to change.",
+    "429": PROBLEMS["429"],
+    "503": "Not now; repeat after Retry-After.",
+}
+WITH_BODY = {"400": PROBLEMS["400"], "409": "It contradicts what stands; the sentence says what to do instead."}
+OF_ONE = {"404": "There is no such thing, or it is another licensee's."}
+FILES = {"application/pdf": {"type": "string", "format": "binary"}, "text/csv": {"type": "string"},
+         "application/xml": {"type": "string"}, "application/json": {"type": "object"}}  # fmt: skip
 NAMES = {
     "Body": "UsageReport",
     "Event": "UsageEvent",
@@ -101,11 +113,36 @@ def describe(app: FastAPI) -> dict[str, Any]:
             for operation in path.values():
                 if "HTTPValidationError" in str(operation["responses"].get("422")):  # the framework's; ours stay
                     operation["responses"]["422"] = _problem("A parameter is wrong.")
+        for name, body in BODIES.items():
+            schemas[name].setdefault("examples", [body])
         document["components"].setdefault("securitySchemes", {}).update(described.SECURITY_SCHEMES)
         ours = {"/v1/usage-reports": {"post": _operation()}}
-        document["paths"] = {**ours, **document["paths"], **described.paths()}
+        document["paths"] = {**ours, **document["paths"]}
+        _add_refusals(document)
+        document["paths"] |= described.paths()
+        _add_shapes(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _add_refusals(document: dict[str, Any]) -> None:
+    """What is so for whole kinds of routes of a meter key, and that the framework knows nothing of."""
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            if operation.get("security") == [{"meterKey": []}]:
+                acts, of_one = "requestBody" in operation, "{" in path
+                for status, said in {**USUAL, **(WITH_BODY if acts else {}), **(OF_ONE if of_one else {})}.items():
+                    operation["responses"].setdefault(status, _problem(said))
+
+
+def _add_shapes(document: dict[str, Any]) -> None:
+    """The shapes of answers that are files, or that another protocol describes."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for response in operation["responses"].values():
+                for media_type, content in response.get("content", {}).items():
+                    if not content.get("schema"):
+                        content["schema"] = FILES[media_type]
 
 
 def _framework_openapi(app: FastAPI) -> dict[str, Any]:

@@ -8,14 +8,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from core.errors import PerimageError
+from config.signing import signer_of
 from core.signatures import Signer
 from core.usage.intake.signing_keys import PublishedKey, published_keys, take_up
 
@@ -29,7 +28,7 @@ class Signing:
     """What signs receipts in this process, if it has a key. Raises RuntimeError for a key that is none."""
 
     def __init__(self, settings: Settings) -> None:
-        self.signer = _signer(settings)
+        self.signer = signer_of(settings)
         self._known: Sequence[PublishedKey] = ()
         self._known_until = 0.0
         if self.signer:
@@ -63,16 +62,3 @@ class Signing:
             self._known = published_keys(session)
             self._known_until = time.monotonic() + REMEMBERED_SECONDS
         return self._known
-
-
-def _signer(settings: Settings) -> Signer | None:
-    text = settings.signing_key
-    try:
-        if not text and settings.signing_key_file:
-            text = Path(settings.signing_key_file).read_text()
-        return Signer.from_text(text) if text else None
-    except OSError as error:
-        raise RuntimeError(f"the signing key cannot be read from {settings.signing_key_file}: {error}") from error
-    except (PerimageError, UnicodeDecodeError) as error:
-        where = "PERIMAGE_SIGNING_KEY" if settings.signing_key else str(settings.signing_key_file)
-        raise RuntimeError(f"{where}: {error}") from error

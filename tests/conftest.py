@@ -6,8 +6,10 @@ TEST_DATABASE_URL to a server whose role may create databases to use that instea
 
 import os
 import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -16,7 +18,14 @@ import psycopg
 import pytest
 import redis
 from psycopg import sql
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy import create_engine
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.util import LRUCache
 
+import core.database
+from core.access import passwords
 from stack.postgres import Postgres
 from stack.valkey import Valkey
 
@@ -43,6 +52,25 @@ def _create(server: str, database: str, template: str = "template1") -> None:
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_done_twice() -> Iterator[None]:
+    """What each engine and each client would do anew, although nothing of it differs from test to test.
+
+    A statement is compiled once in a process, not once for every database: engines share a cache, and the dialects in
+    its keys are equal. The authorities of the system are read once. Passwords are hashed in one short round; that the
+    product does it at full cost is said in tests/core/access.
+    """
+    short = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
+    compiled = {"compiled_cache": LRUCache(5000)}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(core.database, "create_engine", partial(create_engine, execution_options=compiled))
+        patched.setattr(PGDialect_psycopg, "__eq__", lambda one, other: type(one) is type(other))
+        patched.setattr(PGDialect_psycopg, "__hash__", lambda one: hash(type(one)))
+        patched.setattr(passwords, "_hasher", lambda: short)
+        patched.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
 @pytest.fixture(scope="session")
 def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server, as a role that may create databases."""
@@ -50,7 +78,11 @@ def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     with _in_memory() or nullcontext(tmp_path_factory.mktemp("postgres")) as folder, Postgres(folder) as server:
-        yield server.url("postgres")
+        address = server.url("postgres")
+        with psycopg.connect(address) as owner:  # a connection then takes one round of hashing instead of 4,096
+            owner.execute("SET scram_iterations = 1")
+            owner.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(urlsplit(address).password))
+        yield address
 
 
 def _in_memory() -> AbstractContextManager[Path] | None:

@@ -1,5 +1,6 @@
 """The service for tests: in this process on a thread of its own, or as a process that can be killed."""
 
+import asyncio
 import json
 import os
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
@@ -95,13 +97,23 @@ def settings_for(database_url: str, **more: Any) -> Settings:
     return Settings(database_url=database_url, **{"redis_url": "", **more})
 
 
+class _Server(uvicorn.Server):
+    """Sees at once that it shall end, where uvicorn looks ten times a second."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
+
+
 @contextmanager
-def serving(settings: Settings, keys: Mapping[str, str]) -> Iterator[Door]:
-    """The service on a thread of this process."""
+def serving(settings: Settings, keys: Mapping[str, str], *more: APIRouter) -> Iterator[Door]:
+    """The service on a thread of this process; `more`: rooms that only a test has."""
     from service.app import create_app
 
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=port, log_level="warning", lifespan="on"))
+    port, app = free_port(), create_app(settings)
+    for router in more:
+        app.include_router(router)
+    server = _Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started or not thread.is_alive())

@@ -1,10 +1,12 @@
 """House rules that are checked, not asked for."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
 import core.access.tables
+import core.accruals.tables
 import core.agreements.tables
 import core.audit.tables
 import core.invoicing.tables
@@ -35,6 +38,16 @@ def files(*rooms: str) -> Iterator[Path]:
         yield from sorted((HOUSE / room).rglob("*.py"))
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    return list(ast.walk(parsed(file)))
+
+
 def test_the_import_order_holds() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([lint, "--no-cache"], cwd=HOUSE, capture_output=True, text=True, check=False)
@@ -44,15 +57,14 @@ def test_the_import_order_holds() -> None:
 def test_the_core_has_no_float() -> None:
     found = []
     for file in files("core"):
-        tree = ast.parse(file.read_text())
         refusing = {  # isinstance(value, float) is how a float is refused
             id(call.args[1])
-            for call in ast.walk(tree)
+            for call in nodes(file)
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "isinstance"
         }
         found += [
             f"{file.relative_to(HOUSE)}:{node.lineno}"
-            for node in ast.walk(tree)
+            for node in nodes(file)
             if (isinstance(node, ast.Constant) and isinstance(node.value, float))
             or (isinstance(node, ast.Name) and node.id == "float" and id(node) not in refusing)
         ]
@@ -64,7 +76,7 @@ def test_the_core_rounds_in_one_place() -> None:
         f"{file.relative_to(HOUSE)}:{node.lineno}"
         for file in files("core")
         if file.name != "money.py"
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes(file)
         if (isinstance(node, ast.Name) and node.id == "round")
         or (isinstance(node, ast.Attribute) and node.attr in ("quantize", "ROUND_HALF_UP", "ROUND_HALF_EVEN"))
     ]
@@ -75,7 +87,7 @@ def test_the_core_never_commits() -> None:
     found = [
         f"{file.relative_to(HOUSE)}:{node.lineno}"
         for file in files("core")
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes(file)
         if isinstance(node, ast.Attribute) and node.attr == "commit" and file.name != "intake.py"
     ]
     assert found == []
@@ -88,7 +100,7 @@ def test_only_settings_read_the_environment() -> None:
         f"{file.relative_to(HOUSE)}:{node.lineno}"
         for file in files("core", "service", "worker", "config", "stack", "migrations")
         if file not in allowed
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes(file)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv")
     ]
     assert found == []
@@ -108,7 +120,7 @@ def test_every_module_says_what_it_is_for() -> None:
     found = [
         str(file.relative_to(HOUSE))
         for file in files(*ROOMS)
-        if file.read_text().strip() and ast.get_docstring(ast.parse(file.read_text())) is None
+        if file.read_text().strip() and ast.get_docstring(parsed(file)) is None
     ]
     assert found == []
 
@@ -165,5 +177,35 @@ def test_nothing_in_the_house_names_a_place_outside_it() -> None:
         if (HOUSE / name).is_file() and (HOUSE / name).suffix in suffixes and name != "LICENSE"
         for word in outside
         if word in (HOUSE / name).read_text(errors="ignore")
+    ]
+    assert found == []
+
+
+TEMPLATES = sorted((HOUSE / "service/dashboard/templates").rglob("*.html"))
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda file: "/".join(file.parts[-2:]))
+def test_pages_hold_no_script_no_style_and_no_form_without_a_token(template: Path) -> None:
+    """What the pages' policy would forbid in the browser, and a form that anybody could send."""
+    text = re.sub(r"{#.*?#}", "", template.read_text(), flags=re.DOTALL)
+    assert not re.search(r"""\sstyle\s*=|\son\w+\s*=\s*["']|javascript:|\bhx-on|js:|<style""", text, re.IGNORECASE)
+    scripts = re.findall(r"<script([^>]*)>", text)
+    assert all("src=" in each or 'type="application/json"' in each for each in scripts)
+    assert not re.search(r"""https?://(?!www\.w3\.org)""", text), "nothing comes from elsewhere"
+    forms = re.findall(r"<form[^>]*method=.post.*?</form>", text, re.DOTALL)
+    open_to_all = template.parent.name == "sign_in"
+    assert open_to_all or all("csrf()" in form for form in forms)
+    if "parts" not in template.parts:
+        assert "| safe" not in text and "|safe" not in text
+
+
+def test_every_page_is_made_at_the_dashboards_door() -> None:
+    """A router that is not `page_router`'s would have no guard: no headers, no origin, no token."""
+    found = [
+        str(file.relative_to(HOUSE))
+        for file in sorted((HOUSE / "service/dashboard").rglob("*.py"))
+        if file.name not in ("door.py", "static.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "APIRouter"
     ]
     assert found == []

@@ -23,16 +23,26 @@ from core.usage.tables import UsageEvent
 _numbers = count(1)
 
 
+EMPTY = """
+DO $$ DECLARE used regclass; BEGIN
+    FOR used IN
+        SELECT oid FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+            AND pg_relation_size(oid) > 0
+    LOOP EXECUTE 'DELETE FROM ' || used; END LOOP;
+    PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
+END $$
+"""
+
+
 def forget_everything(owner_url: str) -> None:
-    """Empties a test's database between the examples of a property, which only its owner can do."""
+    """Empties a test's database between the examples of a property, which only its owner can do.
+
+    Rows are deleted where there are any: truncating every table takes four times as long.
+    """
     with psycopg.connect(owner_url) as connection:
-        connection.execute("SET session_replication_role = replica")
-        tables = connection.execute(
-            "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE schemaname = 'public' AND tablename <> %s",
-            ["alembic_version"],
-        ).fetchone()
-        assert tables is not None
-        connection.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY CASCADE")
+        connection.execute("SET session_replication_role = replica")  # no trigger keeps a row, no key asks for another
+        connection.execute(EMPTY)
         connection.execute("INSERT INTO rollup_watermarks (name, xid) VALUES ('usage', '0')")
 
 
@@ -137,7 +147,7 @@ class Trade:
                 AgreementEvent(agreement_id=agreement.id, kind="signed", amendment_number=0, document_hash="", **signed)
             )
         self.amend(agreement, starts_on, fees=fees, **terms)
-        for model in {model for fee in fees for model in fee["models"]}:
+        for model in {model for fee in fees for model in fee.get("models", ())}:
             self.session.execute(
                 insert(AgreementModel).values(
                     agreement_id=agreement.id,

@@ -8,7 +8,7 @@ from config.settings import settings
 from core.kill_points import arm
 from worker.schedule import beat_schedule
 
-TASKS = ["worker.tasks", "worker.payments", "worker.notices.tasks"]
+TASKS = ["worker.tasks", "worker.accruals", "worker.payments", "worker.notices.tasks"]
 app = Celery("perimage", broker=settings().redis_url, include=TASKS)
 app.conf.update(
     accept_content=["json"],

@@ -10,6 +10,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         "roll-up": _every(settings.rollup_seconds, "worker.tasks.roll_up_usage"),
         "sweep": _every(settings.sweep_seconds, "worker.tasks.sweep"),
+        "make-accruals": _every(settings.accruals_seconds, "worker.accruals.make_accruals"),
         "schedule-runs": _every(3600, "worker.tasks.schedule_runs"),
         "watch-notices": _every(settings.notices_seconds, "worker.notices.tasks.watch_notices"),
         "watch-notice-days": _every(settings.notice_days_seconds, "worker.notices.tasks.watch_notice_days"),

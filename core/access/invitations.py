@@ -7,10 +7,10 @@ from datetime import timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from core.access.people import Acting, licensors_of, put_password
+from core.access.people import Acting, actor_of, licensors_of, put_password
 from core.access.sessions import Person
 from core.access.tables import FinanceUser, Invitation, LicenseeUser
-from core.actors import Actor, LicenseeActor
+from core.actors import Actor
 from core.audit.record import record
 from core.errors import InvalidInput, NotAllowed, NotFound
 
@@ -72,12 +72,7 @@ def invited(session: Session, token: str, *, lock: bool = False) -> Person:
 def accept(session: Session, token: str, password: str) -> Person:
     """Sets the password of the person whom a link invites, and uses the link up."""
     person = invited(session, token, lock=True)
-    by: Acting
-    if isinstance(person, FinanceUser):
-        by = Actor(person.email, "viewer")
-    else:
-        by = LicenseeActor(person.email, "viewer")
-    put_password(session, person, password, by)
+    put_password(session, person, password, actor_of(person))
     _spend(session, person)
     return person
 

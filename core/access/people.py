@@ -69,7 +69,7 @@ def add_licensee_user(
 
 
 def change_licensee_role(
-    session: Session, licensee_id: int, email: str, by: Acting, role: str, licensor_id: int | None = None
+    session: Session, licensee_id: int, email: str, by: Acting, *, role: str, licensor_id: int | None = None
 ) -> LicenseeUser:
     """Gives a person of this licensee another role, from the next request on."""
     licensors = _demand(session, licensee_id, by, licensor_id, "change a role")

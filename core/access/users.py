@@ -24,19 +24,20 @@ def add_user(
     by.demand("admin", "add a user")
     licensor_id = ids(session, Licensor, {licensor})[licensor]
     said = name_of(name)
+    address = email_of(email)
     values = {
         "licensor_id": licensor_id,
-        "email": email_of(email),
+        "email": address,
         "name": said,
         "role": role_of(role),
         "password_hash": None if password is None else hash_of(password),
     }
-    if session.get(PersonAddress, values["email"]):
-        raise _taken(values["email"])
+    if session.get(PersonAddress, address):
+        raise _taken(address)
     made = session.scalar(insert(FinanceUser).values(**values).on_conflict_do_nothing().returning(FinanceUser.id))
     if made is None:
-        raise _taken(values["email"])
-    record(session, licensor_id, by, "user.added", f"user {values['email']}", {"name": said, "role": role})
+        raise _taken(address)
+    record(session, licensor_id, by, "user.added", f"user {address}", {"name": said, "role": role})
     return session.get_one(FinanceUser, made)
 
 

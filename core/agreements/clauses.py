@@ -152,8 +152,8 @@ class Terms:
     """Everything that is in force at an instant under an agreement.
 
     `late_interest` is a yearly percentage on what is paid late; `missing_days` is "hold" where a draft with days of no
-    report has to wait for a person, and `estimate` is the rule by which such days are billed until a report comes. With `grace_days` the clock closes each month so many days after its end, and
-    issues it where `issue` is "automatic".
+    report has to wait for a person, and `estimate` the rule by which such days are billed until a report comes. With
+    `grace_days` the clock closes each month so many days after its end, and issues it where `issue` is "automatic".
     """
 
     currency: str

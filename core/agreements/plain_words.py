@@ -219,13 +219,14 @@ def _late(terms: Terms) -> Iterator[str]:
     if terms.grace_days is not None:
         then = "issued" if terms.issue == "automatic" else "left for a person to issue"
         yield f"A month is closed by the clock {terms.grace_days} days after its end, and {then}."
-    if terms.missing_days == "hold":
+    if terms.missing_days == "hold" and terms.estimate is None:
         yield "An invoice for days of which nothing was reported, not even zero, waits until somebody releases it."
     if terms.estimate is not None:
         months = "month" if terms.estimate.months == 1 else f"{terms.estimate.months} months"
         yield (
-            "A day of which nothing was reported, not even zero, is billed by an estimate: for each model the average of "
-            f"the reported days of the {months} before, in whole images. When its report comes the difference is billed."
+            "A day of which nothing was reported, not even zero, is billed by an estimate: for each model the average "
+            f"of the reported days of the {months} before, in whole images. When its report comes the difference is "
+            "billed. Where there is no reported day to go by, the invoice waits until somebody releases it."
         )
 
 

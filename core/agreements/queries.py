@@ -1,7 +1,7 @@
 """What callers ask of the agreements."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ from core.agreements.coverage import AccountCalendar, Coverage
 from core.agreements.extension import Extension, as_promised
 from core.agreements.tables import Agreement, AgreementEvent, AgreementModel, Amendment
 from core.agreements.terms import Terms, parse_terms
+from core.database import among
 from core.errors import Conflict, NotFound
 from core.period import Period, day_of
 from core.registry.tables import Account, Model
@@ -28,6 +29,7 @@ __all__ = [
     "promised_versions",
     "signed_agreements",
     "today_in",
+    "versions_of",
 ]
 
 
@@ -54,14 +56,22 @@ def agreement_versions(session: Session, agreement_id: int) -> list[tuple[date, 
 
     On each day the last of them that is effective by then is in force (`core.agreements.coverage.in_force`).
     """
-    versions = session.execute(
-        select(Amendment.effective_on, cast(Amendment.terms, String))
-        .where(Amendment.agreement_id == agreement_id)
-        .order_by(Amendment.number)
-    )
-    found = [(effective_on, _terms(document)) for effective_on, document in versions]
+    found = versions_of(session, [agreement_id])[agreement_id]
     if not found:
         raise NotFound("unknown_agreement", f"there is no agreement with the id {agreement_id}")
+    return found
+
+
+def versions_of(session: Session, agreement_ids: Collection[int]) -> dict[int, list[tuple[date, Terms]]]:
+    """The same for many agreements at once, by id; one that does not exist has none."""
+    rows = session.execute(
+        select(Amendment.agreement_id, Amendment.effective_on, cast(Amendment.terms, String))
+        .where(among(Amendment.agreement_id, agreement_ids))
+        .order_by(Amendment.agreement_id, Amendment.number)
+    )
+    found: dict[int, list[tuple[date, Terms]]] = {id_: [] for id_ in agreement_ids}
+    for agreement_id, effective_on, document in rows:
+        found[agreement_id].append((effective_on, _terms(document)))
     return found
 
 

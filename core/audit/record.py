@@ -5,7 +5,8 @@ one slipped past the lock, the unique previous hash would refuse it. Record last
 money or numbers only after `lock_log`: so two verbs at once wait for each other and never in a circle.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +23,24 @@ from core.errors import InvalidInput
 _PAGE = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is to be written down: the action, what it was done with, and whatever else is worth knowing."""
+
+    action: str
+    subject: str
+    detail: Mapping[str, Any]
+
+
 def lock_log(session: Session, licensor_id: int) -> None:
     """Takes the turn of adding to a licensor's log until the transaction ends."""
     _locked_head(session, licensor_id)
+
+
+def lock_logs(session: Session, licensor_ids: Collection[int]) -> None:
+    """The same for several licensors, always in the same order. Who adds to several logs takes all turns at once."""
+    for licensor_id in sorted(licensor_ids):
+        lock_log(session, licensor_id)
 
 
 def record(  # noqa: PLR0917 - who did what with what, in the order in which one says it
@@ -38,38 +54,37 @@ def record(  # noqa: PLR0917 - who did what with what, in the order in which one
     """Writes that `actor` did `action` with `subject`. `detail` holds JSON's types and no fractions: amounts as text or
     minor units.
     """
-    said = dict(detail or {})
-    _demand_plain(said)
+    return record_many(session, licensor_id, actor, [Act(action, subject, dict(detail or {}))])[0]
+
+
+def record_many(
+    session: Session, licensor_id: int, actor: Actor | LicenseeActor, acts: Sequence[Act]
+) -> list[AuditEntry]:
+    """Writes several acts of one actor, in their order and with as many statements as one."""
+    for act in acts:
+        _demand_plain(act.detail)
     sequence, previous, now = _locked_head(session, licensor_id)
-    entry = Entry(
-        sequence=sequence + 1,
-        actor=actor.name,
-        role=actor.role if isinstance(actor, Actor) else f"licensee {actor.role}",
-        action=action,
-        subject=subject,
-        detail=said,
-        recorded_at=now.astimezone(UTC),
-        previous_hash=previous,
-        hash="",
-    )
-    row = AuditEntry(
-        licensor_id=licensor_id,
-        sequence=entry.sequence,
-        actor=entry.actor,
-        role=entry.role,
-        action=entry.action,
-        subject=entry.subject,
-        detail=said,
-        recorded_at=entry.recorded_at,
-        previous_hash=entry.previous_hash,
-        hash=hash_of(entry.content(licensor_id)),
-    )
-    session.add(row)
+    rows = []
+    for act in acts:
+        sequence += 1
+        entry = Entry(
+            sequence=sequence,
+            actor=actor.name,
+            role=actor.role_in_log,
+            action=act.action,
+            subject=act.subject,
+            detail=act.detail,
+            recorded_at=now.astimezone(UTC),
+            previous_hash=previous,
+            hash="",
+        )
+        previous = hash_of(entry.content(licensor_id))
+        rows.append(_row(licensor_id, entry, previous))
+    session.add_all(rows)
     session.flush()
-    moved = update(AuditHead).where(AuditHead.licensor_id == licensor_id)
-    moved = moved.values(sequence=row.sequence, hash=row.hash)
+    moved = update(AuditHead).where(AuditHead.licensor_id == licensor_id).values(sequence=sequence, hash=previous)
     session.execute(moved, execution_options={"synchronize_session": False})
-    return row
+    return rows
 
 
 def entries(
@@ -132,6 +147,21 @@ def _locked_head(session: Session, licensor_id: int) -> tuple[int, str, datetime
         head = session.execute(asked).one()
     sequence, hash_, now = head
     return sequence, hash_, now
+
+
+def _row(licensor_id: int, entry: Entry, hash_: str) -> AuditEntry:
+    return AuditEntry(
+        licensor_id=licensor_id,
+        sequence=entry.sequence,
+        actor=entry.actor,
+        role=entry.role,
+        action=entry.action,
+        subject=entry.subject,
+        detail=dict(entry.detail),
+        recorded_at=entry.recorded_at,
+        previous_hash=entry.previous_hash,
+        hash=hash_,
+    )
 
 
 def _entry(row: AuditEntry) -> Entry:

@@ -20,9 +20,20 @@ from core.errors import Conflict
 from core.period import Period
 from core.registry import register
 from core.registry.billing import Billing, billing_of
+from core.registry.brand import Brand
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
 from core.registry.lineage import owes_of
-from core.registry.tables import Account, ApprovalLimit, Licensee, Licensor, Model, ModelBase, ModelName
+from core.registry.pictures import Picture
+from core.registry.tables import (
+    Account,
+    ApprovalLimit,
+    Licensee,
+    Licensor,
+    Model,
+    ModelBase,
+    ModelName,
+    StoredPicture,
+)
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('perimage catalogue'))")
 
@@ -60,6 +71,7 @@ def standing(session: Session) -> Declared:
     licensees = {
         row.id: row for row in session.scalars(select(Licensee).order_by(Licensee.id).execution_options(**_FRESH))
     }
+    brands = _brands(session, licensors.values())
     limits = {(row.licensor_id, row.account_id): row.second_person_above_minor for row in _limits(session)}
     accounts = {
         row.id: AccountEntry(
@@ -75,7 +87,7 @@ def standing(session: Session) -> Declared:
     units = session.scalars(select(Unit).order_by(Unit.code).execution_options(**_FRESH))
     return Declared(
         licensors={
-            r.slug: LicensorEntry(r.slug, _contact(r), r.invoice_prefix, limits.get((r.id, None)))
+            r.slug: LicensorEntry(r.slug, _contact(r), r.invoice_prefix, limits.get((r.id, None)), brands[r.id])
             for r in licensors.values()
         },
         licensees={r.slug: LicenseeEntry(r.slug, _contact(r)) for r in licensees.values()},
@@ -88,6 +100,17 @@ def standing(session: Session) -> Declared:
 
 def _limits(session: Session) -> Iterable[ApprovalLimit]:
     return session.scalars(select(ApprovalLimit).execution_options(**_FRESH))
+
+
+def _brands(session: Session, licensors: Iterable[Licensor]) -> dict[int, Brand | None]:
+    """How each licensor's documents look, without the bytes of its logo; None where nothing was ever said."""
+    kinds: dict[str, str] = dict(session.execute(select(StoredPicture.sha256, StoredPicture.media_type)).all())
+    found: dict[int, Brand | None] = {}
+    for row in licensors:
+        logo = Picture(row.logo_sha256, kinds[row.logo_sha256]) if row.logo_sha256 else None
+        brand = Brand(row.colour, row.accent, logo)
+        found[row.id] = None if brand == Brand() else brand
+    return found
 
 
 def _contact(party: Licensor | Licensee) -> Contact:
@@ -189,6 +212,8 @@ def _billing(session: Session, changes: Changes) -> None:
     for step in _altered(changes, "licensor"):
         if step.after.second_person_above_minor is not None:
             register.set_approval_limit(session, step.key, None, step.after.second_person_above_minor)
+        if step.after.brand is not None:
+            register.change_brand(session, step.key, step.after.brand)
 
 
 def _units(session: Session, changes: Changes) -> None:

@@ -20,6 +20,7 @@ from core.errors import PerimageError
 from core.money import plain
 from core.period import Period
 from core.registry.billing import Billing
+from core.registry.brand import Brand
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
 from core.registry.lineage import Lineage, Node
 
@@ -136,7 +137,11 @@ class _Comparison:
                     "invoice_prefix",
                     f"{licensor.invoice_prefix} numbers the invoices of {holder}: choose another",
                 )
-            altered = (*_contact_changes(before, licensor), *_limit_changes(before, licensor))
+            altered = (
+                *_contact_changes(before, licensor),
+                *_limit_changes(before, licensor),
+                *_brand_changes(before, licensor),
+            )
             self._settle("licensor", slug, before, licensor, altered)
         for slug, licensee in self.declared.licensees.items():
             known = self.standing.licensees.get(slug)
@@ -314,6 +319,18 @@ def _limit_changes(
         yield from _altered([("second_person_above_minor", "" if old is None else str(old), str(new))])
 
 
+def _brand_changes(before: LicensorEntry | None, after: LicensorEntry) -> Iterator[Alteration]:
+    if before and after.brand is not None:
+        old, new = before.brand or Brand(), after.brand
+        yield from _altered(
+            [
+                ("brand.logo", old.logo or "", new.logo or ""),
+                ("brand.colour", old.colour, new.colour),
+                ("brand.accent", old.accent, new.accent),
+            ]
+        )
+
+
 def _billing_changes(before: AccountEntry | None, after: AccountEntry) -> Iterator[Alteration]:
     if before and after.billing:
         old, new = (before.billing or Billing()).columns(), after.billing.columns()
@@ -323,6 +340,8 @@ def _billing_changes(before: AccountEntry | None, after: AccountEntry) -> Iterat
 def _billing_shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(f"{one['name']} <{one['email']}>" for one in value)
+    if isinstance(value, dict):
+        return ", ".join(value.values())
     return plain(value) if isinstance(value, Decimal) else str(value)
 
 

@@ -1,7 +1,8 @@
 """A catalogue: what a YAML file declares about licensors, models, licensees, units, accounts and agreements.
 
     about?: free text
-    licensors?: [{slug, name, invoice_prefix, address?: [..], email?, tax_id?, second_person_above_minor?: 1000000}]
+    licensors?: [{slug, name, invoice_prefix, address?: [..], email?, tax_id?, brand?: {..},
+                  second_person_above_minor?: 1000000}]
     models?: [{slug, name, licensor, kind: checkpoint, owes?: own, air?, aliases?: [..], derivatives?: [
                 {slug, name, kind: lora | fine-tune | merge, owes?: base | own | both, licensor?, air?, aliases?,
                  bases?: [further bases of a merge], derivatives?}]}]
@@ -12,7 +13,7 @@
                    amendments?: [{effective_on, terms: {..}}],
                    ends_early?: {on, kind: terminated | revoked, reason, by?: licensor | licensee | both}}]
 
-Billing details: `billing.py`.
+Billing details: `billing.py`. Brand: `branding.py`.
 
 A derivative owes its base's fee unless `owes` says otherwise. `ends_on` is the first day no longer agreed, and
 `ends_early.on` the first day no longer covered of an agreement that was terminated (by both, unless `by` says
@@ -29,6 +30,7 @@ from core.agreements.reading import Section, currency_code, day, flag, many, one
 from core.agreements.signable import is_currency
 from core.agreements.terms import Terms, parse_terms
 from core.catalogue.billing import billing_in, limit_in
+from core.catalogue.branding import Pictures, brand_in
 from core.catalogue.texts import MAX_NAME, email, line, name
 from core.errors import InvalidInput
 from core.period import Period, zone_of
@@ -107,10 +109,12 @@ class Declared:
     paths: dict[tuple[str, object], str] = field(default_factory=dict)
 
 
-def parse_catalogue(document: object) -> Declared:
-    """What a loaded YAML document declares. Raises `InvalidInput`, code `invalid_catalogue`, detail `path`."""
+def parse_catalogue(document: object, pictures: Pictures | None = None) -> Declared:
+    """What a loaded YAML document declares; `pictures` gives the logos it names. Raises `InvalidInput`, code
+    `invalid_catalogue`, detail `path`.
+    """
     try:
-        return _Reader().catalogue(document)
+        return _Reader(pictures).catalogue(document)
     except InvalidInput as error:
         place = error.detail.get("path", "")
         sentence = error.sentence if place else error.sentence.replace("terms:", "the file:", 1)
@@ -156,7 +160,8 @@ def air(value: object, path: str) -> str:
 class _Reader:
     """Reads one document, remembering where each thing was declared so that a second one can be refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Pictures | None) -> None:
+        self.pictures = pictures
         self.paths: dict[tuple[str, object], str] = {}
         self.zoneless: set[tuple[str, str]] = set()
         self.prefixes: dict[str, str] = {}
@@ -208,6 +213,7 @@ class _Reader:
             self._contact(part),
             part.required("invoice_prefix", _prefix),
             part.optional("second_person_above_minor", limit_in, None),
+            part.optional("brand", brand_in(self.pictures), None),
         )
         part.done()
         self._once("licensor", entry.slug, path)

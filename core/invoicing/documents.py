@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict, InvalidInput, NotFound
 from core.invoicing.paper.attachments import ATTACHMENTS_VERSION, daily_counts_csv, lines_csv
-from core.invoicing.paper.document import TEMPLATE_VERSION, render_pdf, title_of
+from core.invoicing.paper.document import TEMPLATE_VERSION, Logo, render_pdf, title_of
 from core.invoicing.paper.einvoice import EINVOICE_VERSION, einvoice_xml, embed, wants_einvoice
 from core.invoicing.tables import Invoice, InvoiceDocument
+from core.registry.tables import StoredPicture
 
 MEDIA_TYPES = {
     "pdf": "application/pdf",
@@ -37,11 +38,20 @@ def make_document(session: Session, invoice_id: int) -> InvoiceDocument:
     if invoice.snapshot is None:
         raise Conflict("invoice_not_issued", "a document is made from an issued invoice; issue it first")
     frozen = {**invoice.snapshot, "content_hash": invoice.content_hash}
-    for kind, version, content in _made(frozen, with_pdf="pdf" not in kept):
+    for kind, version, content in _made(frozen, logo_of(session, frozen), with_pdf="pdf" not in kept):
         row = {"invoice_id": invoice_id, "kind": kind, "template": version, "content": content}
         row["sha256"] = hashlib.sha256(content).hexdigest()
         session.execute(insert(InvoiceDocument).values(**row).on_conflict_do_nothing())
     return session.get_one(InvoiceDocument, (invoice_id, "pdf"))
+
+
+def logo_of(session: Session, snapshot: Mapping[str, Any]) -> Logo | None:
+    """The logo that a frozen invoice names, whatever its licensor has now."""
+    sha256 = snapshot["licensor"].get("logo_sha256")
+    if sha256 is None:
+        return None
+    kept = session.get_one(StoredPicture, sha256)
+    return Logo(kept.media_type, kept.content)
 
 
 def document_of(session: Session, invoice: Invoice, kind: str) -> InvoiceDocument:
@@ -72,13 +82,13 @@ def why_no_einvoice(snapshot: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _made(frozen: Mapping[str, Any], *, with_pdf: bool) -> Iterator[tuple[str, str, bytes]]:
+def _made(frozen: Mapping[str, Any], logo: Logo | None, *, with_pdf: bool) -> Iterator[tuple[str, str, bytes]]:
     """Every document with its kind and the version of what made it."""
     yield "lines.csv", ATTACHMENTS_VERSION, lines_csv(frozen)
     yield "daily_counts.csv", ATTACHMENTS_VERSION, daily_counts_csv(frozen)
     if not with_pdf:
         return
-    pdf = render_pdf(frozen)
+    pdf = render_pdf(frozen, logo=logo)
     if wants_einvoice(frozen):
         try:
             xml = einvoice_xml(frozen)

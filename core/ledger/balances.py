@@ -1,4 +1,4 @@
-"""Balances are sums over postings; nothing stores one."""
+"""Balances are sums over postings. The one that is stored, what is open of each item, is kept by the database."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from core.ledger.tables import LedgerTransaction, Posting
+from core.ledger.tables import LedgerTransaction, Outstanding, Posting
 from core.money import Money
 
 
@@ -55,17 +55,37 @@ def balances(session: Session, licensor_id: int, licensee_id: int) -> dict[tuple
 def open_items(session: Session, licensor_id: int, licensee_id: int | None = None) -> list[OpenItem]:
     """Everything of a licensor's books that is not settled, by licensee, book and item."""
     asked = (
-        select(LedgerTransaction.licensee_id, Posting.book, Posting.item, Posting.currency, _minor())
-        .join(LedgerTransaction)
-        .where(LedgerTransaction.licensor_id == licensor_id, Posting.item != "")
-        .group_by(LedgerTransaction.licensee_id, Posting.book, Posting.item, Posting.currency)
-        .having(func.sum(Posting.amount_minor) != 0)
-        .order_by(LedgerTransaction.licensee_id, Posting.book, Posting.item)
-    )
+        select(Outstanding.licensee_id, Outstanding.book, Outstanding.item, Outstanding.currency,
+               Outstanding.amount_minor)
+        .where(Outstanding.licensor_id == licensor_id)
+        .order_by(Outstanding.licensee_id, Outstanding.book, Outstanding.item)
+    )  # fmt: skip
     if licensee_id is not None:
-        asked = asked.where(LedgerTransaction.licensee_id == licensee_id)
-    return [OpenItem(who, book, item, Money(currency, int(minor))) for who, book, item, currency, minor in
+        asked = asked.where(Outstanding.licensee_id == licensee_id)
+    return [OpenItem(who, book, item, Money(currency, minor)) for who, book, item, currency, minor in
             session.execute(asked)]  # fmt: skip
+
+
+def verify_open_items(session: Session) -> tuple[int, list[str]]:
+    """Adds every open item up again from its postings: how many there are, and which differ."""
+    summed = (
+        select(LedgerTransaction.licensor_id, Posting.book, Posting.item, Posting.currency, _minor().label("minor"))
+        .join(LedgerTransaction)
+        .where(Posting.item != "")
+        .group_by(LedgerTransaction.licensor_id, Posting.book, Posting.item, Posting.currency)
+        .having(_minor() != 0)
+    )
+    sums = {tuple(row[:4]): int(row.minor) for row in session.execute(summed)}
+    kept = {
+        (row.licensor_id, row.book, row.item, row.currency): row.amount_minor
+        for row in session.scalars(select(Outstanding).execution_options(populate_existing=True))
+    }
+    wrong = [
+        f"{key[2]} on {key[1]}: its postings come to {sums.get(key, 0)} minor units, {kept.get(key, 0)} are shown open"
+        for key in sorted(sums.keys() | kept.keys())
+        if sums.get(key, 0) != kept.get(key, 0)
+    ]
+    return len(kept), wrong
 
 
 def settled(session: Session, licensor_id: int, numbers: Collection[str]) -> dict[str, Settled]:

@@ -1,5 +1,6 @@
 """Writes entries into the books."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
@@ -13,8 +14,20 @@ from core.money import Money
 
 def post(session: Session, licensor_id: int, licensee_id: int, entry: Entry) -> LedgerTransaction:
     """Adds the entry. The database refuses a second one with the same reference, and one that does not balance."""
+    return post_many(session, licensor_id, [(licensee_id, entry)])[0]
+
+
+def post_many(session: Session, licensor_id: int, entries: Iterable[tuple[int, Entry]]) -> list[LedgerTransaction]:
+    """Adds entries, each with its licensee's id, with as many statements as one."""
+    transactions = [_transaction(licensor_id, licensee_id, entry) for licensee_id, entry in entries]
+    session.add_all(transactions)
+    session.flush()
+    return transactions
+
+
+def _transaction(licensor_id: int, licensee_id: int, entry: Entry) -> LedgerTransaction:
     day: dict[str, Any] = {} if entry.on is None else {"booked_on": entry.on}
-    transaction = LedgerTransaction(
+    return LedgerTransaction(
         licensor_id=licensor_id,
         licensee_id=licensee_id,
         reference=entry.reference,
@@ -24,9 +37,6 @@ def post(session: Session, licensor_id: int, licensee_id: int, entry: Entry) -> 
         ],
         **day,
     )
-    session.add(transaction)
-    session.flush()
-    return transaction
 
 
 def posted(session: Session, licensor_id: int, reference: str) -> Entry:

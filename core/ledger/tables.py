@@ -50,3 +50,18 @@ class Posting(Base):
     amount_minor: Mapped[int]
     item: Mapped[str] = mapped_column(server_default="")
     transaction: Mapped[LedgerTransaction] = relationship(back_populates="postings")
+
+
+class Outstanding(Base):
+    """What is open of an item: the sum of its postings, while that is not zero. An invoice on `receivable` above zero,
+    a payment or a credit note on `unapplied` below. The database keeps it in the statement that posts; nobody else may.
+    """
+
+    __tablename__ = "open_items"
+    __table_args__ = (Index("ix_open_items_licensee", "licensor_id", "licensee_id"),)
+    licensor_id: Mapped[int] = mapped_column(primary_key=True)
+    book: Mapped[str] = mapped_column(primary_key=True)
+    item: Mapped[str] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    licensee_id: Mapped[int]
+    amount_minor: Mapped[int]

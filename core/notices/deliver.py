@@ -45,8 +45,10 @@ class Parcel:
     endpoint_id: int | None = None
     url: str = ""
     secret: str = ""
+    former_secret: str = ""  # signs as well, while a receiver changes over
     address: str = ""
     language: str = "en"
+    locale: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def claim(session: Session, lease: timedelta, now: datetime | None = None) -> Pa
             row.attempts += 1
             row.leased_until = at + lease
             session.flush()
-            return _parcel(session, row)
+            return _parcel(session, row, at)
         # Every attempt was counted and not one was recorded: whatever it is, it kills whoever sends it.
         _give_up(session, row, at, "the worker died each time it was sent")
     return None
@@ -137,6 +139,7 @@ def replay_given_up(
     session: Session, by: Actor, endpoint_id: int, since: datetime, now: datetime | None = None
 ) -> list[int]:
     """Replays everything that was given up at an endpoint and told since; the ids of these deliveries."""
+    by.demand("clerk", "replay notices")
     given_up = (
         select(Delivery.id)
         .join(Notice, Notice.id == Delivery.notice_id)
@@ -200,7 +203,7 @@ def _next(now: datetime) -> Any:
     )
 
 
-def _parcel(session: Session, row: Delivery) -> Parcel:
+def _parcel(session: Session, row: Delivery, now: datetime) -> Parcel:
     notice = session.get_one(Notice, row.notice_id)
     endpoint = session.get_one(WebhookEndpoint, row.endpoint_id, populate_existing=True) if row.endpoint_id else None
     return Parcel(
@@ -214,9 +217,15 @@ def _parcel(session: Session, row: Delivery) -> Parcel:
         endpoint_id=row.endpoint_id,
         url=endpoint.url if endpoint else "",
         secret=endpoint.secret if endpoint else "",
+        former_secret=endpoint.former_secret if endpoint and _still_signs(endpoint, now) else "",
         address=row.address,
         language=row.language,
+        locale=row.locale,
     )
+
+
+def _still_signs(endpoint: WebhookEndpoint, now: datetime) -> bool:
+    return endpoint.former_until is not None and now < endpoint.former_until
 
 
 def _heard(session: Session, row: Delivery) -> None:

@@ -1,12 +1,13 @@
-"""Webhook endpoints: add, list, switch off and on. Every change is in the audit log of the licensor."""
+"""Webhook endpoints: add, list, change, switch off and on, a new secret. Every change is in the audit log."""
 
 import base64
 import secrets
 from collections.abc import Collection
+from datetime import timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.actors import SYSTEM, Actor
@@ -18,6 +19,7 @@ from core.notices.tables import Delivery, WebhookEndpoint
 from core.registry.tables import Account
 
 MAX_URL = 2000
+FORMER_SIGNS = timedelta(hours=24)  # how long the secret before still signs beside a new one
 _SECRET_BYTES = 32
 
 
@@ -113,6 +115,38 @@ def switch_on(session: Session, endpoint_id: int, by: Actor) -> None:
     endpoint.active, endpoint.off_reason, endpoint.give_ups = True, "", 0
     session.flush()
     _log(session, endpoint, by, "switched_on")
+
+
+def change_endpoint(
+    session: Session,
+    endpoint_id: int,
+    by: Actor,
+    *,
+    url: str | None = None,
+    kinds: Collection[str] | None = None,
+    allow_private: bool = False,
+) -> WebhookEndpoint:
+    """Another address, or other kinds, from the next delivery on; what is left out stays."""
+    by.demand("admin", "change a webhook endpoint")
+    endpoint = locked_endpoint(session, endpoint_id)
+    if url is not None:
+        endpoint.url = check_url(url, allow_private=allow_private)
+    if kinds is not None:
+        endpoint.kinds = check_kinds(kinds)
+    session.flush()
+    _log(session, endpoint, by, "changed")
+    return endpoint
+
+
+def rotate_secret(session: Session, endpoint_id: int, by: Actor) -> WebhookEndpoint:
+    """Signs with a new secret, and for a day with the old one as well, so that a receiver can change over in peace."""
+    by.demand("admin", "give a webhook endpoint a new secret")
+    endpoint = locked_endpoint(session, endpoint_id)
+    endpoint.former_secret, endpoint.secret = endpoint.secret, new_secret()
+    endpoint.former_until = session.execute(select(func.now() + FORMER_SIGNS)).scalar_one()
+    session.flush()
+    _log(session, endpoint, by, "secret_changed")
+    return endpoint
 
 
 def _is_literal(host: str) -> bool:

@@ -37,8 +37,8 @@ class Notice(Base):
 class WebhookEndpoint(Base):
     """An address that is told by webhook: the licensor's own, or one licensee's, who hears of nobody else.
 
-    `kinds` empty means all of them. The secret signs each delivery and is therefore kept as it is. `give_ups` counts
-    deliveries given up since the last one that arrived.
+    `kinds` empty means all of them. The secret signs each delivery and is therefore kept as it is; until `former_until`
+    the one before it signs, too. `give_ups` counts deliveries given up since the last one that arrived.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -53,6 +53,8 @@ class WebhookEndpoint(Base):
     licensee_id: Mapped[int | None] = mapped_column(ForeignKey("licensees.id"))
     url: Mapped[str]
     secret: Mapped[str]
+    former_secret: Mapped[str] = mapped_column(server_default="")
+    former_until: Mapped[datetime | None]
     kinds: Mapped[list[str]] = mapped_column(server_default="{}")
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     off_reason: Mapped[str] = mapped_column(server_default="")
@@ -93,6 +95,7 @@ class Delivery(Base):
     endpoint_id: Mapped[int | None] = mapped_column(ForeignKey("webhook_endpoints.id"))
     address: Mapped[str] = mapped_column(server_default="")
     language: Mapped[str] = mapped_column(server_default="en")
+    locale: Mapped[str] = mapped_column(server_default="")
     state: Mapped[str] = mapped_column(server_default="waiting")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     attempts_before: Mapped[int] = mapped_column(Integer, server_default="0")

@@ -16,6 +16,8 @@ from core.notices.tables import Delivery, Notice, WebhookEndpoint
 from core.registry.tables import Account, Licensee, Licensor
 
 Pair = tuple[int, int]  # (licensor id, licensee id)
+Tongue = tuple[str, str]  # (language, locale)
+ENGLISH: Tongue = ("en", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class People:
 
     licensors: dict[int, str]
     licensees: dict[Pair, tuple[str, ...]]
-    languages: dict[Pair, str]
+    tongues: dict[Pair, Tongue]
 
 
 def tell(session: Session, findings: Sequence[Finding], *, mail: bool) -> int:
@@ -103,33 +105,43 @@ def hears(endpoint: WebhookEndpoint, finding: Finding) -> bool:
 def _by_mail(session: Session, told: Sequence[tuple[int, Finding]]) -> Iterator[dict[str, Any]]:
     people = _people(session, {each.licensor_id for _, each in told if each.kind.mail})
     for notice_id, finding in told:
-        addresses: dict[str, str] = {}
+        addresses: dict[str, Tongue] = {}
         pair = (finding.licensor_id, finding.licensee_id or 0)
         if "licensee" in finding.kind.mail:
-            addresses |= dict.fromkeys(people.licensees.get(pair, ()), people.languages.get(pair, "en"))
+            addresses |= dict.fromkeys(people.licensees.get(pair, ()), people.tongues.get(pair, ENGLISH))
         if "licensor" in finding.kind.mail and (own := people.licensors.get(finding.licensor_id)):
-            addresses.setdefault(own, "en")
-        for address, language in addresses.items():
-            yield _delivery(notice_id, address=address, language=language)
+            addresses.setdefault(own, ENGLISH)
+        for address, tongue in addresses.items():
+            yield _delivery(notice_id, address=address, tongue=tongue)
 
 
 def _delivery(
-    notice_id: int, *, endpoint_id: int | None = None, address: str = "", language: str = "en"
+    notice_id: int, *, endpoint_id: int | None = None, address: str = "", tongue: Tongue = ENGLISH
 ) -> dict[str, Any]:
-    return {"notice_id": notice_id, "endpoint_id": endpoint_id, "address": address, "language": language}
+    language, locale = tongue
+    return {
+        "notice_id": notice_id,
+        "endpoint_id": endpoint_id,
+        "address": address,
+        "language": language,
+        "locale": locale,
+    }
 
 
 def _people(session: Session, licensor_ids: set[int]) -> People:
     """The billing contacts of each account, or the licensee's own address where there are none."""
     licensors = session.execute(select(Licensor.id, Licensor.email).where(Licensor.id.in_(licensor_ids)))
     accounts = session.execute(
-        select(Account.licensor_id, Account.licensee_id, Account.contacts, Account.language, Licensee.email)
+        select(
+            *(Account.licensor_id, Account.licensee_id, Account.contacts, Account.language, Account.locale),
+            Licensee.email,
+        )
         .join(Licensee, Licensee.id == Account.licensee_id)
         .where(Account.licensor_id.in_(licensor_ids))
     )
     people = People({id_: email for id_, email in licensors if email}, {}, {})
-    for licensor_id, licensee_id, contacts, language, email in accounts:
+    for licensor_id, licensee_id, contacts, language, locale, email in accounts:
         written = [contact["email"] for contact in contacts if contact.get("email")] or ([email] if email else [])
         people.licensees[licensor_id, licensee_id] = tuple(dict.fromkeys(written))
-        people.languages[licensor_id, licensee_id] = language
+        people.tongues[licensor_id, licensee_id] = language, locale
     return people

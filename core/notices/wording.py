@@ -1,115 +1,74 @@
 """Notices in plain words, for e-mail: a subject and a text from what the notice holds. Pure.
 
-`WORDS` has one table a language; a language without one, or a kind that it lacks, is written in English.
+Words are those of the account's language (`words.py`); money, numbers and days are written as on its invoices, by its
+locale. What is told in English alone is English throughout, and a kind without words is said all the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
+from core.invoicing.paper.speech import Speech, speech_for
+from core.invoicing.paper.words import LANGUAGES
+from core.notices.words import WORDS
+from core.period import Period
+
 Data = Mapping[str, Any]
-Words = Mapping[str, Callable[[Data], tuple[str, str]]]
 MAX_SUBJECT = 200
-_DOCUMENT = {"invoice": "Invoice", "credit_note": "Credit note"}
+_AMOUNTS, _COUNTS, _DAYS = ("total", "left"), ("counted", "target", "images", "days"), ("due_on", "since", "day")
 
 
-def written(kind: str, data: Data, language: str = "en") -> tuple[str, str]:
+def written(kind: str, data: Data, language: str = "en", locale: str = "") -> tuple[str, str]:
     """(subject, text) of a notice. The subject is one printable line."""
-    words = WORDS.get(language, {}).get(kind) or WORDS["en"].get(kind) or _anything
-    subject, text = words(data)
+    said = WORDS.get(f"{kind}.text")
+    if said is not None:
+        subject, text = _said(kind, data, speech_for(language, locale) if len(said) > 1 else speech_for("en"))
+    else:
+        subject = "Notice from Perimage"
+        text = "\n".join(f"{name}: {value}" for name, value in sorted(data.items()))
     one_line = "".join(letter if letter.isprintable() else " " for letter in subject)
     return one_line[:MAX_SUBJECT].strip(), text + "\n"
 
 
-def _amount(data: Data, name: str) -> str:
-    return f"{data['currency']} {data[name]}"
+def _said(kind: str, data: Data, speech: Speech) -> tuple[str, str]:
+    values = _values(data, speech)
+    if kind == "invoice.issued" and data["document"] == "credit_note":
+        kind = "credit_note.issued"
+    subject, text = _word(f"{kind}.subject", speech), _word(f"{kind}.text", speech)
+    if kind == "invoice.issued" and data["due_on"]:
+        text += _word("invoice.issued.due", speech)
+    if kind == "cap.near":
+        values["beyond"] = _word("cap.hard" if data["cap"] == "hard" else "cap.soft", speech)
+    if kind == "usage.missing":
+        values["advice"] = _word("usage.missing.advice", speech)
+        text = _word("usage.missing.days", speech) if data["days"] > 1 else text
+    return subject.format(**values), text.format(**values)
 
 
-def _issued(data: Data) -> tuple[str, str]:
-    called = f"{_DOCUMENT[data['document']]} {data['invoice']}"
-    due = f" It is due on {data['due_on']}." if data["document"] == "invoice" and data["due_on"] else ""
-    return (
-        f"{called} from {data['licensor_name']}: {_amount(data, 'total')}",
-        f"{data['licensor_name']} has issued {called[0].lower()}{called[1:]} to {data['licensee_name']} for "
-        f"{data['period']}, agreement {data['agreement']}: {_amount(data, 'total')}.{due}",
-    )
+def _values(data: Data, speech: Speech) -> dict[str, Any]:
+    """What the sentences are filled with: numbers and days as the locale writes them, everything else as it is."""
+    values = dict(data)
+    values |= {name: f"{speech.grouped(data[name])} {data['currency']}" for name in _AMOUNTS if name in data}
+    values |= {name: speech.grouped(data[name]) for name in _COUNTS if name in data}
+    values |= {name: speech.day(date.fromisoformat(data[name])) for name in _DAYS if data.get(name)}
+    if "period" in data:
+        values["period"] = _period(data["period"], speech)
+    if "percent" in data:
+        values["percent"] = speech.percent(data["percent"])
+    if data.get("unit") == "images":
+        values["unit"] = _word("images", speech)
+    if "forecast" in data:
+        values["forecast"] = speech.phrase(data["forecast"]).replace("\u200b", "")
+    if "reasons" in data:
+        values["reasons"] = "\n".join(f"- {reason}" for reason in data["reasons"])
+    return values
 
 
-def _due_soon(data: Data) -> tuple[str, str]:
-    return (
-        f"Invoice {data['invoice']} is due on {data['due_on']}",
-        f"Of invoice {data['invoice']} from {data['licensor_name']} to {data['licensee_name']} for {data['period']}, "
-        f"{_amount(data, 'left')} is open. It is due on {data['due_on']}.",
-    )
+def _period(name: str, speech: Speech) -> str:
+    start, _, end = name.partition("..")
+    days = Period(date.fromisoformat(start), date.fromisoformat(end)) if end else Period.month(start)
+    return speech.days(days.start.isoformat(), days.end.isoformat())
 
 
-def _overdue(data: Data) -> tuple[str, str]:
-    return (
-        f"Invoice {data['invoice']} is overdue",
-        f"Of invoice {data['invoice']} from {data['licensor_name']} to {data['licensee_name']} for {data['period']}, "
-        f"{_amount(data, 'left')} is still open. It was due on {data['due_on']}.",
-    )
-
-
-def _held(data: Data) -> tuple[str, str]:
-    reasons = "\n".join(f"- {reason}" for reason in data["reasons"])
-    return (
-        f"{data['invoice']} for {data['licensee_name']} is held",
-        f"The draft {data['invoice']} for {data['licensee_name']}, {data['period']}, {_amount(data, 'total')}, is "
-        f"held and will not be issued until somebody has decided:\n\n{reasons}",
-    )
-
-
-def _commitment(data: Data) -> tuple[str, str]:
-    return (
-        f"{data['percent']} % of commitment {data['commitment']} reached",
-        f"{data['licensee_name']} has reached {data['percent']} % of the commitment {data['commitment']} for "
-        f"{data['period']} under agreement {data['agreement']} with {data['licensor_name']}: {data['counted']} of "
-        f"{data['target']} {data['unit']}.\n\n{data['forecast']}.",
-    )
-
-
-def _cap(data: Data) -> tuple[str, str]:
-    beyond = (
-        "Images above it are refused." if data["cap"] == "hard" else "Images above it are counted, billed and flagged."
-    )
-    return (
-        f"{data['percent']} % of the images of {data['subject']} for {data['period']} used",
-        f"{data['licensee_name']} has used {data['counted']:,} of the {data['images']:,} images of {data['subject']} "
-        f"that agreement {data['agreement']} with {data['licensor_name']} allows for {data['period']}. {beyond}",
-    )
-
-
-def _silent(data: Data) -> tuple[str, str]:
-    days = f"since {data['since']}, {data['days']} days," if data["days"] > 1 else f"for {data['day']}"
-    return (
-        f"No usage report from {data['licensee_name']} for {data['day']}",
-        f"{data['licensee_name']} has reported nothing {days} under agreement {data['agreement']} with "
-        f"{data['licensor_name']}. If there were no images, a zero report says so; otherwise the reports are missing.",
-    )
-
-
-def _switched_off(data: Data) -> tuple[str, str]:
-    return (
-        f"Webhook endpoint {data['endpoint']} is switched off",
-        f"Nothing is sent to {data['url']} any more: {data['reason']}. The last answer was: {data['last_answer']}\n\n"
-        f"Once it works again: perimage notices switch-on {data['endpoint']}, then "
-        f"perimage notices replay --endpoint {data['endpoint']}.",
-    )
-
-
-def _anything(data: Data) -> tuple[str, str]:
-    return "Notice from Perimage", "\n".join(f"{name}: {value}" for name, value in sorted(data.items()))
-
-
-WORDS: Mapping[str, Words] = {
-    "en": {
-        "invoice.issued": _issued,
-        "invoice.due_soon": _due_soon,
-        "invoice.overdue": _overdue,
-        "invoice.held": _held,
-        "commitment.reached": _commitment,
-        "cap.near": _cap,
-        "usage.missing": _silent,
-        "webhook.switched_off": _switched_off,
-    }
-}
+def _word(key: str, speech: Speech) -> str:
+    return WORDS[key][LANGUAGES.index(speech.language)]

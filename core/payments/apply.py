@@ -16,11 +16,12 @@ from core.audit.record import record
 from core.errors import Conflict, InvalidInput, NotFound
 from core.invoicing.tables import Invoice
 from core.ledger.balances import open_items, settled, unapplied
-from core.ledger.post import post
+from core.ledger.post import post, posted
 from core.ledger.posting import credit_applied, payment_received, refund_paid
 from core.money import Money
 from core.payments.tables import METHODS, Payment, PaymentAllocation, PaymentRefund
-from core.registry.tables import Licensee, Licensor
+from core.period import day_of
+from core.registry.tables import Account, Licensee, Licensor
 
 MAX_REFERENCE, MAX_TEXT = 200, 500
 
@@ -216,7 +217,8 @@ def release(session: Session, actor: Actor, allocation_id: int, reason: str) -> 
     session.flush()
     item, number = _item_of(session, undone), invoice.number or ""
     amount = Money(invoice.currency, row.amount_minor)
-    post(session, invoice.licensor_id, invoice.licensee_id, credit_applied(str(row.id), item, number, amount))
+    on = posted(session, invoice.licensor_id, f"apply:{undone.id}").on  # as if it had never been settled so
+    post(session, invoice.licensor_id, invoice.licensee_id, credit_applied(str(row.id), item, number, amount, on))
     said = {"from": item, "to": number, "amount": str(-amount), "reason": reason}
     record(session, invoice.licensor_id, actor, "payment_released", f"apply:{undone.id}", said)
     return row
@@ -277,8 +279,22 @@ def _allocate(
     )
     session.add(row)
     session.flush()
-    post(session, source.licensor_id, source.licensee_id, credit_applied(str(row.id), source.item, number, amount))
+    entry = credit_applied(str(row.id), source.item, number, amount, _settled_on(session, source, invoice))
+    post(session, source.licensor_id, source.licensee_id, entry)
     return row
+
+
+def _settled_on(session: Session, source: Source, invoice: Invoice) -> date | None:
+    """The day for which it counts: when the money was there, whenever we hear of it, or the invoice was, if that is
+    later. So what was paid in time bears no interest. Credit counts from today: it settles nothing before it is used.
+    """
+    if source.payment_id is None or invoice.issued_at is None:
+        return None
+    payment = session.get_one(Payment, source.payment_id)
+    zone = session.scalar(
+        select(Account.zone).filter_by(licensor_id=source.licensor_id, licensee_id=source.licensee_id)
+    )
+    return max(payment.received_on, day_of(invoice.issued_at, zone or "UTC"))
 
 
 def _payable(session: Session, source: Source, number: str) -> Invoice:

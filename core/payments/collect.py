@@ -4,9 +4,9 @@ Nobody has to remember to call the gateway. `plan` compares invoices with planne
 step that was never planned (or was lost with a restore) is planned the next time.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from sqlalchemy import Exists, Select, and_, exists, or_, select, update
+from sqlalchemy import Exists, Select, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -79,7 +79,7 @@ def hand_over(session: Session, invoice: Invoice) -> None:
     step = customer_step(licensor, licensee.slug, licensee.name, chosen.email)
     _add(session, invoice, step, lane=lane, invoice_id=None)
     try:
-        steps = invoice_steps(_demand(session, invoice), chosen.collection, datetime.now(UTC).date())
+        steps = invoice_steps(_demand(session, invoice), chosen.collection, _today(session))
     except InvalidInput as refused:
         _add(session, invoice, Step("create", 0, {}), state="stopped", error=refused.sentence)
         return
@@ -97,7 +97,7 @@ def retry(session: Session, actor: Actor, step_id: int) -> GatewayStep:
         if not step.content:  # it could not even be planned
             return _plan_again(session, actor, step)
         demand = _demand(session, session.get_one(Invoice, step.invoice_id))
-        step.content = create_content(demand, step.content["collection_method"], datetime.now(UTC).date())
+        step.content = create_content(demand, step.content["collection_method"], _today(session))
     step.state, step.look_first, step.attempts, step.not_before = "waiting", True, 0, None
     session.flush()
     record(session, step.licensor_id, actor, "gateway_step_retried", f"{step.lane}:{step.kind}:{step.part}")
@@ -107,7 +107,7 @@ def retry(session: Session, actor: Actor, step_id: int) -> GatewayStep:
 def _plan_again(session: Session, actor: Actor, step: GatewayStep) -> GatewayStep:
     invoice = session.get_one(Invoice, step.invoice_id)
     chosen = session.get_one(GatewayCustomer, (step.licensor_id, step.licensee_id))
-    create, *others = invoice_steps(_demand(session, invoice), chosen.collection, datetime.now(UTC).date())
+    create, *others = invoice_steps(_demand(session, invoice), chosen.collection, _today(session))
     step.content, step.state, step.error = dict(create.content), "waiting", None
     for each in others:
         _add(session, invoice, each)
@@ -150,7 +150,7 @@ def _plan_void(session: Session, invoice: Invoice) -> None:
     for step in steps.values():
         not_begun = step.state == "waiting" and step.attempts == 0 and not step.look_first
         if step.state == "stopped" or not_begun:
-            step.state, step.finished_at = "cancelled", datetime.now(UTC)
+            step.state, step.finished_at = "cancelled", func.now()
     never_there = steps["create", 0].state == "cancelled" and steps["create", 0].attempts == 0
     _add(session, invoice, Step("void", 0, {}), state="cancelled" if never_there else "waiting")
     session.flush()
@@ -240,6 +240,12 @@ def _add(
     )
 
 
+def _today(session: Session) -> date:
+    """The day in UTC by the database's clock, by which the invoice was issued, too."""
+    now: datetime = session.execute(select(func.now())).scalar_one()
+    return now.astimezone(UTC).date()
+
+
 def _demand(session: Session, invoice: Invoice) -> Demand:
     assert invoice.number and invoice.content_hash and invoice.due_on  # noqa: S101 - the database sees to it
     lines = [
@@ -260,5 +266,5 @@ def cancel_open(session: Session, invoice_id: int) -> None:
     session.execute(
         update(GatewayStep)
         .where(GatewayStep.invoice_id == invoice_id, GatewayStep.state.in_(("waiting", "stopped")))
-        .values(state="cancelled", finished_at=datetime.now(UTC))
+        .values(state="cancelled", finished_at=func.now())
     )

@@ -206,6 +206,9 @@ def _take_effect(session: Session, step: GatewayStep, work: Work, outcome: Done)
         customer.gateway_id = outcome.gateway_id
         return
     assert step.invoice_id is not None  # noqa: S101 - only a customer's step has none
+    # The invoice before what is kept of it, as whoever records its payments does: a row that is changed twice in a
+    # transaction has its foreign key looked at again, and the two would wait for each other.
+    session.execute(select(Invoice.id).filter_by(id=step.invoice_id).with_for_update(read=True, key_share=True))
     if step.kind == "create":
         mirror = session.get_one(GatewayInvoice, step.invoice_id, with_for_update=True)
         mirror.gateway_id = outcome.gateway_id

@@ -150,13 +150,9 @@ class Contract:
     def tally(self, counts: Counts, before: date) -> Tally:
         """Images per model and cell, of days in force before `before`. Other days are nobody's concern here."""
         size, last = len(self.cells), min(before, self.in_force.end)
-        index_of = {
-            day: cell.index
-            for cell in self.cells
-            if cell.days.start < last
-            for day in cell.days.each_day()
-            if day < last
-        }
+        starts = self._cell_starts
+        days = {day for _, day in counts}
+        index_of = {day: bisect_right(starts, day) - 1 for day in days if starts[0] <= day < last}
         tally: Tally = {}
         index_on, last_model, row = index_of.get, None, [0]
         for (model, day), images in counts.items():  # counts come model by model, so the row is seldom another

@@ -151,10 +151,11 @@ def _unused(lines: Sequence[RatedLine]) -> set[str]:
     return {name for name, blocks in bought.items() if sum(blocks.values()) > drawn.get(name, 0)}
 
 
-def break_even(curve: Curve) -> BreakEven:
+def break_even(curve: Curve, guess: int | None = None) -> BreakEven:
     """Where the commitments of a curve stop binding, searched for with `owed`.
 
-    A commitment that is judged over more than the curve's month is looked at over the term.
+    A commitment that is judged over more than the curve's month is looked at over the term. `guess` is a volume to look
+    at first, such as the break-even at another price: it is taken only where it is one.
     """
     if curve.over == "month" and horizon_name(curve.offers, None) == "term":
         curve = Curve(curve.offers, "term")
@@ -162,19 +163,19 @@ def break_even(curve: Curve) -> BreakEven:
     names = sorted({pair for images in (0, 1) for pair in curve.at(images).binding})
     if not names:
         return BreakEven(None, curve.over, days, ())
-    each = tuple((offer, name, _first_free(curve, {(offer, name)})) for offer, name in names)
+    each = tuple((offer, name, _first_free(curve, {(offer, name)}, guess)) for offer, name in names)
     if len(each) == 1:
         return BreakEven(each[0][2], curve.over, days, each)
-    return BreakEven(_first_free(curve, set(names)), curve.over, days, each)
+    return BreakEven(_first_free(curve, set(names), guess), curve.over, days, each)
 
 
-def _first_free(curve: Curve, names: set[tuple[str, str]]) -> int | None:
+def _first_free(curve: Curve, names: set[tuple[str, str]], guess: int | None) -> int | None:
     """The smallest volume at which none of the commitments binds."""
 
     def free(images: int) -> bool:
         return not curve.at(images).binding & names
 
-    found = _smallest(free)
+    found = guess if guess and free(guess) and not free(guess - 1) else _smallest(free)
     # Under volume tiers the fees may fall past an edge, so they are highest just before one: look there first.
     low = -1
     for edge in curve.reached_edges() or ():

@@ -154,8 +154,11 @@ def _exhausted_on(promise: Promise, held: int, used: int, as_of: date) -> date |
     """The day on which the pace so far uses up what is held; None when it is used up already, or never would be."""
     if not 0 < used < held:
         return None
-    day = promise.days.start + timedelta(days=-(-held * _elapsed(promise, as_of) // used) - 1)
-    return day if as_of <= day < promise.days.end else None
+    lasts = -(-held * _elapsed(promise, as_of) // used)  # days; at a slow pace more than the calendar has
+    if lasts > promise.days.days:
+        return None
+    day = promise.days.start + timedelta(days=lasts - 1)
+    return day if as_of <= day else None
 
 
 def _computed(contract: Contract, promise: Promise, counted: int, forecast: int, as_of: date) -> str:

@@ -62,6 +62,8 @@ def progress(contract: Contract, counts: Counts, as_of: date) -> tuple[Commitmen
     On the day after a period's end the period is shown once more, complete. Commitments in money count the fees of
     every month that has begun, the running month's base fee in full.
     """
+    if not contract.promises:
+        return ()
     tally = contract.tally(counts, as_of)
     begun = [
         line for month in contract.months if month[0].start < as_of for line in month_lines(contract, *month, tally)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.errors import InvalidInput
+from core.registry.bank_details import BankDetails
 
 LANGUAGES = ("en", "de", "ja")
 TAX_CATEGORIES = ("standard", "reverse_charge", "exempt", "outside")
@@ -66,6 +67,7 @@ class Billing:
     contacts: tuple[BillingContact, ...] = ()
     purchase_order: str = ""
     payment_terms: str = ""
+    bank: BankDetails | None = None
     language: str = "en"
     locale: str = "en"
     e_invoice: bool = False
@@ -85,6 +87,7 @@ class Billing:
             "contacts": [contact.document() for contact in self.contacts],
             "purchase_order": self.purchase_order,
             "payment_terms": self.payment_terms,
+            "bank": self.bank.document() if self.bank else {},
             "language": self.language,
             "locale": self.locale,
             "e_invoice": self.e_invoice,
@@ -104,6 +107,7 @@ def billing_of(row: Any) -> Billing:
         contacts=tuple(BillingContact(one["name"], one["email"]) for one in row.contacts or ()),
         purchase_order=row.purchase_order,
         payment_terms=row.payment_terms,
+        bank=BankDetails(**row.bank) if row.bank else None,
         language=row.language,
         locale=row.locale,
         e_invoice=row.e_invoice,

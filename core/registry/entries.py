@@ -6,6 +6,7 @@ Two entries are equal when they say the same. A contact detail of None says noth
 from dataclasses import dataclass
 
 from core.registry.billing import Billing
+from core.registry.brand import Brand
 from core.registry.lineage import Owes
 
 
@@ -31,12 +32,13 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class LicensorEntry:
-    """A licensor. The prefix opens the numbers of its invoices and never changes. A limit of None says nothing."""
+    """A licensor. The prefix opens the numbers of its invoices and never changes. None of the rest says nothing."""
 
     slug: str
     contact: Contact
     invoice_prefix: str
     second_person_above_minor: int | None = None
+    brand: Brand | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.registry.lineage import Lineage, Node, owes_of
-from core.registry.tables import Licensee, MeterKey, Model, ModelBase, ModelName
+from core.registry.tables import Account, Licensee, Licensor, MeterKey, Model, ModelBase, ModelName
 
 
 def lineage(session: Session) -> Lineage:
@@ -31,3 +31,10 @@ def meter_keys(session: Session, licensee_slug: str | None = None) -> list[tuple
     if licensee_slug is not None:
         asked = asked.where(Licensee.slug == licensee_slug)
     return list(session.execute(asked))
+
+
+def accounts_of(session: Session, licensee_id: int) -> list[tuple[Account, Licensor]]:
+    """A licensee's accounts with their licensors, by the licensors' slugs."""
+    asked = select(Account, Licensor).join(Licensor, Licensor.id == Account.licensor_id)
+    rows = session.execute(asked.where(Account.licensee_id == licensee_id).order_by(Licensor.slug))
+    return [(account, licensor) for account, licensor in rows]

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import String, any_, cast, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -17,10 +18,21 @@ from core.errors import Conflict, InvalidInput, NotFound
 from core.money import exponent
 from core.period import zone_of
 from core.registry.billing import Billing
+from core.registry.brand import Brand
 from core.registry.entries import AccountEntry, Contact, LicenseeEntry, LicensorEntry, ModelEntry
 from core.registry.keys import new_key
 from core.registry.queries import lineage
-from core.registry.tables import Account, ApprovalLimit, Licensee, Licensor, MeterKey, Model, ModelBase, ModelName
+from core.registry.tables import (
+    Account,
+    ApprovalLimit,
+    Licensee,
+    Licensor,
+    MeterKey,
+    Model,
+    ModelBase,
+    ModelName,
+    StoredPicture,
+)
 from core.registry.tax_ids import check_tax_id
 
 MAX_NOTE = 255
@@ -35,6 +47,8 @@ def add_licensors(session: Session, entries: Sequence[LicensorEntry]) -> None:
     for entry in entries:
         if entry.second_person_above_minor is not None:
             set_approval_limit(session, entry.slug, None, entry.second_person_above_minor)
+        if entry.brand is not None:
+            change_brand(session, entry.slug, entry.brand)
 
 
 def add_licensees(session: Session, entries: Sequence[LicenseeEntry]) -> None:
@@ -89,6 +103,16 @@ def set_approval_limit(session: Session, licensor: str, licensee: str | None, ab
     if above_minor is not None:
         row = {"licensor_id": licensor_id, "account_id": account_id, "second_person_above_minor": above_minor}
         session.execute(insert(ApprovalLimit), [row])
+
+
+def change_brand(session: Session, slug: str, brand: Brand) -> None:
+    """Changes how a licensor's invoices look from the next issue on. The logo's bytes are kept for good."""
+    logo = brand.logo
+    if logo is not None:
+        row = {"sha256": logo.sha256, "media_type": logo.media_type, "content": logo.content}
+        session.execute(postgresql.insert(StoredPicture).values(**row).on_conflict_do_nothing())
+    look = {"colour": brand.colour, "accent": brand.accent, "logo_sha256": logo.sha256 if logo else None}
+    session.execute(update(Licensor).where(Licensor.slug == slug).values(**look))
 
 
 def _account_id(session: Session, licensor: str, licensee: str) -> int:

@@ -25,8 +25,27 @@ class Licensor(Party, Base):
     """Who owns models and asks for fees."""
 
     __tablename__ = "licensors"
+    __table_args__ = (CheckConstraint("colour ~ '^(#[0-9a-f]{6})?$' AND accent ~ '^(#[0-9a-f]{6})?$'", name="colours"),)
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     invoice_prefix: Mapped[str] = mapped_column(unique=True)
+    colour: Mapped[str] = mapped_column(server_default="")
+    accent: Mapped[str] = mapped_column(server_default="")
+    logo_sha256: Mapped[str | None] = mapped_column(ForeignKey("pictures.sha256"))
+
+
+class StoredPicture(Base):
+    """A logo that was ever declared, by the hash of its bytes. Append-only: issued invoices name it by this hash."""
+
+    __tablename__ = "pictures"
+    __table_args__ = (
+        CheckConstraint("sha256 = encode(sha256(content), 'hex')", name="hash"),
+        CheckConstraint("octet_length(content) BETWEEN 1 AND 204800", name="size"),
+        CheckConstraint("media_type IN ('image/png', 'image/svg+xml')", name="media_type"),
+    )
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    media_type: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Licensee(Party, Base):
@@ -65,6 +84,7 @@ class Account(Base):
     contacts: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]")
     purchase_order: Mapped[str] = mapped_column(server_default="")
     payment_terms: Mapped[str] = mapped_column(server_default="")
+    bank: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     tax_category: Mapped[str] = mapped_column(server_default="outside")
     tax_rate: Mapped[Decimal] = mapped_column(Numeric(7, 4), server_default="0")
     tax_sentence: Mapped[str] = mapped_column(server_default="")

@@ -5,13 +5,14 @@ made for the period is another, which says what it replaces. An agreed dispute b
 comes out on the next invoice as an adjustment, like every correction.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core.agreements.queries import today_in
+from core.agreements.queries import agreement_named, agreement_versions, today_in
 from core.agreements.tables import Agreement
 from core.canonical import canonical, hash_of
 from core.errors import Conflict, InvalidInput, NotFound
@@ -22,6 +23,7 @@ from core.statements.gather import counts_of, scope_of, tree_of
 from core.statements.queries import SETTLES, document_of, latest_of_period, stated_images
 from core.statements.statement import Place, says_the_same, statement_document
 from core.statements.tables import Certification, Dispute, Settlement, Statement, StatementChunk
+from core.usage.counts.counting import Timetable
 from core.usage.intake.report import is_clean
 from core.usage.reporting.days import agreement_days, expecting
 
@@ -46,6 +48,7 @@ def attest(session: Session, licensor: str, licensee: str, period: Period, signe
     tree, chunks = tree_of(session, scope)
     last = _last(session, account)
     before = latest_of_period(session, account.licensee_id, account.licensor_id, period)
+    calendars = _calendars(session, account, period)
     now: datetime = session.execute(select(func.now())).scalar_one()
     document = statement_document(
         licensor=licensor,
@@ -61,7 +64,8 @@ def attest(session: Session, licensor: str, licensee: str, period: Period, signe
         made_at=now,
         counts=counts,
         tree=tree,
-        calendars=_calendars(session, account, period),
+        calendars=calendars,
+        estimated=_estimated(session, calendars),
     )
     if before and says_the_same(document_of(before), document):
         return before, False
@@ -222,6 +226,16 @@ def _calendars(session: Session, account: Account, period: Period) -> dict[str, 
         slug: [(day.day, day.state) for day in agreement_days(session, expecting(session, slug), period)]
         for slug in sorted(slugs)
     }
+
+
+def _estimated(session: Session, calendars: Mapping[str, list[tuple[date, str]]]) -> set[tuple[str, date]]:
+    """The missing days for which an agreement's terms have a rule by which they are estimated when they are billed."""
+    found = set()
+    for slug, days in calendars.items():
+        missing = [day for day, state in days if state == "missing"]
+        terms_on = Timetable(agreement_versions(session, agreement_named(session, slug).id)) if missing else None
+        found |= {(slug, day) for day in missing if terms_on and terms_on.on(day).estimate is not None}
+    return found
 
 
 def _open_disputes(session: Session, statement: Statement) -> int:

@@ -5,7 +5,7 @@ the whole period's difference; single days are shown whatever they come to, sinc
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -95,26 +95,35 @@ def read_totals(text: str, period: Period) -> dict[tuple[str, date], int]:
         raise InvalidInput(
             "wrong_columns", f"the columns must be {', '.join(COLUMNS)}, not {', '.join(header) or 'none'}"
         )
-    found: dict[tuple[str, date], int] = {}
+    places = [header.index(name) for name in COLUMNS]
     try:
-        for number, cells in enumerate(reader, start=2):
-            if not cells:
-                continue
-            if number > MAX_ROWS:
-                raise InvalidInput("too_many_rows", f"totals may have at most {MAX_ROWS:,} rows")
-            model, day, images = _row(number, dict(zip(header, cells, strict=False)), period)
-            if (model, day) in found:
-                raise InvalidInput("row_given_twice", f"row {number}: {model} on {day} is given twice")
-            found[model, day] = images
+        return gathered(([cells[at] for at in places if at < len(cells)] for cells in reader), period, first=2)
     except csv.Error as problem:
         raise InvalidInput("not_csv", f"the file is not CSV: {problem}") from None
+
+
+def gathered(rows: Iterable[Sequence[str]], period: Period, *, first: int = 1) -> dict[tuple[str, date], int]:
+    """Daily totals from rows of a model, a day and a count, each model and day once. An empty row says nothing.
+
+    Raises InvalidInput that names the row, counted from `first`.
+    """
+    found: dict[tuple[str, date], int] = {}
+    for number, cells in enumerate(rows, start=first):
+        if not cells:
+            continue
+        if number > MAX_ROWS:
+            raise InvalidInput("too_many_rows", f"totals may have at most {MAX_ROWS:,} rows")
+        model, day, images = _row(number, cells, period)
+        if (model, day) in found:
+            raise InvalidInput("row_given_twice", f"row {number}: {model} on {day} is given twice")
+        found[model, day] = images
     return found
 
 
-def _row(number: int, cells: Mapping[str, str], period: Period) -> tuple[str, date, int]:
-    if set(cells) != set(COLUMNS):
+def _row(number: int, cells: Sequence[str], period: Period) -> tuple[str, date, int]:
+    if len(cells) != len(COLUMNS):
         raise InvalidInput("wrong_row", f"row {number} must have {len(COLUMNS)} cells")
-    model, written, images = (cells[name].strip() for name in COLUMNS)
+    model, written, images = (cell.strip() for cell in cells)
     try:
         day = date.fromisoformat(written)
     except ValueError:

@@ -5,7 +5,7 @@ hash of the account's statement before it, so none can be taken out or slipped i
 holds the Merkle root over the events it counts, so each event's part in it can be shown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -92,8 +92,11 @@ def statement_document(
     counts: Iterable[Counted],
     tree: Tree,
     calendars: Mapping[str, Iterable[tuple[date, str]]],
+    estimated: Collection[tuple[str, date]] = (),
 ) -> dict[str, Any]:
-    """The statement as it is signed. `calendars` are the states of each agreement's days."""
+    """The statement as it is signed. `calendars` are the states of each agreement's days; those `estimated` are billed
+    by an estimate for want of a report. They say so, and nothing is attested for them: an estimate is no count.
+    """
     rows = sorted(counts, key=lambda row: (row.model, row.day, row.plan, row.output, row.role))
     starts_at, ends_at = period.bounds(zone)
     return {
@@ -122,7 +125,17 @@ def statement_document(
             "root": tree.root.hex(),
         },
         "calendars": [
-            {"agreement": slug, "days": [{"day": day.isoformat(), "state": state} for day, state in days]}
+            {
+                "agreement": slug,
+                "days": [
+                    {
+                        "day": day.isoformat(),
+                        "state": state,
+                        **({"estimated": True} if (slug, day) in estimated else {}),
+                    }
+                    for day, state in days
+                ],
+            }
             for slug, days in sorted(calendars.items())
         ],
     }

@@ -243,6 +243,39 @@ class DailyCount(Base):
     event_count: Mapped[int]
 
 
+class LicenseeMonth(Base):
+    """A sum over `daily_counts`: a licensee's images with a licensor's models in a calendar month, by role.
+
+    The database keeps it, in the statement that changes the counts; the application may only read it. A row may have
+    come to nothing. `changed_xid` is the last transaction that changed it.
+    """
+
+    __tablename__ = "licensee_months"
+    __table_args__ = (Index("ix_licensee_months_licensor", "licensor_id", "month"),)
+    licensee_id: Mapped[int] = mapped_column(ForeignKey("licensees.id"), primary_key=True)
+    licensor_id: Mapped[int] = mapped_column(primary_key=True)
+    month: Mapped[date] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    image_count: Mapped[int]
+    event_count: Mapped[int]
+    changed_xid: Mapped[int] = mapped_column(Xid8)
+
+
+class ModelDay(Base):
+    """A sum over `daily_counts`, of all licensees together: the images of a model on a day, by the model they came
+    through and by role. Kept by the database, like `LicenseeMonth`; days are those of the licensees' accounts.
+    """
+
+    __tablename__ = "model_days"
+    licensor_id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(primary_key=True)
+    via_model_id: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
+    image_count: Mapped[int]
+    event_count: Mapped[int]
+
+
 class ZeroReport(Base):
     """A licensee's word that no images were made on days `[starts_on, ends_on)`, with a model or at all. Append-only.
 

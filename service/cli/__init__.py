@@ -14,6 +14,7 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of the `perimage` command."""
     from service.cli import (  # noqa: F401
+        accruals,
         agreements,
         apply,
         audit,

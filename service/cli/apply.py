@@ -36,9 +36,10 @@ def apply(
     from service.cli.database import open_session
     from service.cli.documents import read_document
     from service.cli.errors import REFUSED, refusals
+    from service.cli.pictures import pictures_beside
 
     with refusals():
-        declared = parse_catalogue(read_document(file))
+        declared = parse_catalogue(read_document(file), pictures_beside(file))
         today = datetime.now(UTC).date()
         with open_session() as session:
             changes = catalogue.plan(session, declared, today)

@@ -9,6 +9,7 @@ import typer
 from service.cli import app
 
 if TYPE_CHECKING:
+    from core.invoicing.runs.previews import Previewed
     from core.period import Period
 
 NOBODY_SECONDS = 15.0  # after this long without a step, say that no worker seems to run
@@ -49,16 +50,17 @@ def run_and_watch(month: "Period", *, issues: bool, quiet: bool = False) -> list
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from core.invoicing.runs.run import items_to_work, progress_of, request_run
+    from core.invoicing.runs.run import pieces_to_work, progress_of, request_run
     from service.cli.database import open_session
-    from service.hints import hint
+    from service.cli.invoice import _person
+    from service.hints import hint_run
 
     console = Console(stderr=True, quiet=quiet)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with open_session() as session, Progress(*columns, console=console) as bar:
-        run_id = request_run(session, month, issues=issues).id
+        run_id = request_run(session, month, issues=issues, by=_person(None, "admin")).id
         session.commit()
-        if not all(hint("worker.tasks.work_item", *item) for item in items_to_work(session)):
+        if not hint_run(run_id, len(pieces_to_work(session, run_id))):
             console.print("The queue is out of reach: the workers will find the work by themselves, a little later.")
         verb = "Closing and issuing" if issues else "Closing"
         task = bar.add_task(f"{verb} {month.name}", total=None)
@@ -107,50 +109,46 @@ def _outcome(session: Any, item: Any, invoice: Any) -> dict[str, Any]:
 
 
 def _previewed(month: "Period") -> list[dict[str, Any]]:
-    from core.agreements.tables import Agreement
-    from core.invoicing.drafts.close import agreements_to_close, preview
-    from core.invoicing.runs.previews import total_of
-    from core.registry.tables import Account, Licensee, Licensor
+    from core.invoicing.runs.previews import preview_run
     from core.usage.counts.rollup import roll_up
     from service.cli.database import open_session
 
-    rows = []
     with open_session() as session:  # never committed: even the roll-up is only for show
         while roll_up(session).more:
             pass
-        for agreement_id in agreements_to_close(session, month):
-            agreement = session.get_one(Agreement, agreement_id)
-            account = session.get_one(Account, agreement.account_id)
-            lines = preview(session, agreement_id, month)
-            rows.append(
-                {
-                    "agreement": agreement.slug,
-                    "licensor": session.get_one(Licensor, account.licensor_id).slug,
-                    "licensee": session.get_one(Licensee, account.licensee_id).slug,
-                    "state": "preview",
-                    "error": None,
-                    "invoice": {
-                        "number": None,
-                        "status": "would be written" if lines else "nothing due",
-                        "currency": account.currency,
-                        "total": str(total_of(lines, account.currency).amount),
-                        "lines": [
-                            {
-                                "kind": line.key.kind,
-                                "subject": line.key.subject,
-                                "period": line.key.service.name,
-                                "adjustment": line.adjustment,
-                                "description": line.description,
-                                "image_count": line.image_count,
-                                "amount": str(line.money.amount),
-                            }
-                            for line in lines
-                        ],
-                    },
-                }
-            )
+        found = preview_run(session, month)
         session.rollback()
-    return rows
+    return [_as_row(each) for each in found]
+
+
+def _as_row(found: "Previewed") -> dict[str, Any]:
+    status = "issued already" if found.status == "issued" else "would be written" if found.lines else "nothing due"
+    lines = [
+        {
+            "kind": line.key.kind,
+            "subject": line.key.subject,
+            "period": line.key.service.name,
+            "adjustment": line.adjustment,
+            "description": line.description,
+            "image_count": line.image_count,
+            "amount": str(line.money.amount),
+        }
+        for line in found.lines
+    ]
+    return {
+        "agreement": found.agreement,
+        "licensor": found.licensor,
+        "licensee": found.licensee,
+        "state": "preview",
+        "error": None,
+        "invoice": {
+            "number": None,
+            "status": status,
+            "currency": found.after.currency,
+            "total": str(found.after.amount) if found.status != "issued" else "0",
+            "lines": lines,
+        },
+    }
 
 
 def _show(rows: list[dict[str, Any]], month: "Period", *, as_json: bool, dry_run: bool) -> None:

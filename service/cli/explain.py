@@ -94,6 +94,7 @@ def sentences(line: dict[str, Any]) -> list[str]:
     if counts:
         each = [
             f"{row.get('day') or row.get('month')}: {row['image_count']:,}"
+            + (" (estimated)" if "estimated" in row else "")
             for row in counts.get("days") or counts["months"]
         ]
         said.append(f"Images of {', '.join(counts['models'])} ({counts['source']}): {'; '.join(each) or 'none'}")

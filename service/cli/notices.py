@@ -118,6 +118,19 @@ def on(endpoint: Endpoint, by: By = OPERATOR) -> None:
     )
 
 
+@notices.command("new-secret")
+def new_secret(endpoint: Endpoint, *, by: By = OPERATOR, as_json: Json = False) -> None:
+    """Sign with a new secret and show it. For a day the old one signs as well."""
+    from core.notices.endpoints import rotate_secret
+    from service.cli.database import open_session
+    from service.cli.errors import refusals
+
+    with refusals(), open_session() as session:
+        row = _endpoint_row(rotate_secret(session, endpoint, actor_of(by)), secrets=True)
+        session.commit()
+    show([row], "Webhook endpoint", as_json=as_json)
+
+
 @notices.command("test")
 def test(endpoint: Endpoint, by: By = OPERATOR) -> None:
     """Send a test to an endpoint and wait for what comes of it. Exit code 1 if it did not arrive."""

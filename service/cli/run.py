@@ -34,12 +34,12 @@ def run(
     that fails holds up no other. Asking twice writes nothing twice.
     """
     from core.invoicing.runs.control import runs as progress
-    from core.invoicing.runs.run import items_to_work, request_run
+    from core.invoicing.runs.run import pieces_to_work, request_run
     from core.period import Period
     from service.cli.database import open_session
     from service.cli.errors import refusals
     from service.cli.invoice import _person
-    from service.hints import hint
+    from service.hints import hint_run
 
     with refusals():
         month = Period.month(period)
@@ -49,7 +49,7 @@ def run(
         with open_session() as session:
             made = request_run(session, month, issues=issue, by=_person(by, role)).id
             session.commit()
-            told = all(hint("worker.tasks.work_item", *item) for item in items_to_work(session) if item[0] == made)
+            told = hint_run(made, len(pieces_to_work(session, made)))
             [found] = progress(session, run_id=made)
             shown = _document(found)
     if as_json:
@@ -139,19 +139,17 @@ def resume(run_id: Id, by: By = None, role: As = "admin") -> None:
 
 def _act(run_id: int, by: str | None, role: str, verb: Any) -> None:
     from core.invoicing.runs.control import runs as progress
-    from core.invoicing.runs.run import items_to_work
+    from core.invoicing.runs.run import pieces_to_work
     from service.cli.database import open_session
     from service.cli.errors import refusals
     from service.cli.invoice import _person
-    from service.hints import hint
+    from service.hints import hint_run
 
     with refusals(), open_session() as session:
         actor: Actor = _person(by, role)
         verb(session, run_id, actor)
         session.commit()
-        for item in items_to_work(session):
-            if item[0] == run_id and not hint("worker.tasks.work_item", *item):
-                break
+        hint_run(run_id, len(pieces_to_work(session, run_id)))
         [found] = progress(session, run_id=run_id)
         typer.echo(f"Run {run_id} is {found.state}: {found.finished} of {found.items} agreements done.")
 
@@ -204,7 +202,7 @@ def _diff(month: Any) -> list[dict[str, Any]]:
                 "last_month": str(each.last.amount),
                 "this_month": str(each.found.after.amount),
                 "change": str(each.change.amount),
-                "lines": each.found.line_count,
+                "lines": len(each.found.lines),
             }
             for each in month_diff(session, month)
         ]

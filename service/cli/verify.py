@@ -24,7 +24,9 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     from rich.table import Table
 
     from core.invoicing.verify import Check, verify_invoices
+    from core.ledger.balances import verify_open_items
     from core.payments.verify import verify_payments
+    from core.usage.counts.totals import verify_totals
     from core.usage.counts.verify import verify_rollup
     from service.cli.database import open_session
     from service.cli.errors import refusals
@@ -37,7 +39,14 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
             for m in mismatches
         )
         counts = Check("daily counts equal raw events", event_count, problems)
-        checks = [counts, *verify_invoices(session), *verify_payments(session), _calendars(session)]
+        kept, differences = verify_totals(session)
+        apart = tuple(f"{each.about}: {each.kept:,} kept, {each.counted:,} counted" for each in differences)
+        items, unequal = verify_open_items(session)
+        checks = [
+            *(counts, Check("totals equal daily counts", kept, apart)),
+            *(*verify_invoices(session), Check("open items equal their postings", items, tuple(unequal))),
+            *(*verify_payments(session), _calendars(session)),
+        ]
     wrong = sum(len(check.problems) for check in checks)
     if as_json:
         report = [{"check": c.name, "looked_at": c.looked_at, "problems": list(c.problems)} for c in checks]

@@ -19,7 +19,9 @@ class AgreementSummary(BaseModel):
 
     slug: str
     name: str
-    status: str = Field(examples=["signed"], description="signed, ended, terminated or revoked")
+    status: str = Field(
+        examples=["signed"], description="signed, ended, terminated or revoked; to the licensor also draft"
+    )
     licensor: str
     licensee: str
     currency: str = Field(examples=["USD"])

@@ -55,7 +55,7 @@ class Calendar(BaseModel):
     next: str | None = Field(description=NEXT)
 
 
-class Run(BaseModel):
+class MissingRun(BaseModel):
     """Days `[from, to)`."""
 
     start: date = Field(serialization_alias="from")
@@ -68,7 +68,7 @@ class Missing(BaseModel):
     agreement: str
     zone: str
     missing_days: int
-    runs: list[Run]
+    runs: list[MissingRun]
 
 
 class MissingPage(BaseModel):
@@ -174,7 +174,7 @@ def get_missing(session: RequestSession, caller: RequestCaller, limit: Limit = 1
                 agreement=each.of.agreement,
                 zone=each.of.zone,
                 missing_days=each.day_count,
-                runs=[Run(start=run.start, end=run.end) for run in each.runs],
+                runs=[MissingRun(start=run.start, end=run.end) for run in each.runs],
             )
             for each in found
         ],

@@ -29,7 +29,7 @@ PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 def letter(parcel: Parcel, mail_from: str) -> EmailMessage:
     """The message, with the same Message-ID at every attempt. Raises `InvalidInput` for what is not an address."""
     sender, to = one_address(mail_from), one_address(parcel.address)
-    subject, text = written(parcel.kind, parcel.data, parcel.language)
+    subject, text = written(parcel.kind, parcel.data, parcel.language, parcel.locale)
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(display_name=_one_line(parcel.licensor), addr_spec=sender.addr_spec)
     message["To"] = to

@@ -107,7 +107,11 @@ def _post(backend: "PinnedBackend", url: httpx.URL, parcel: Parcel, tls: ssl.SSL
         "Connection": "close",
         "webhook-id": parcel.message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(parcel.secret).sign(parcel.message_id, now, body),
+        "webhook-signature": " ".join(
+            Webhook(secret).sign(parcel.message_id, now, body)
+            for secret in (parcel.secret, parcel.former_secret)
+            if secret
+        ),
     }
     target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
     with (

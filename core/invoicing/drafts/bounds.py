@@ -72,6 +72,19 @@ def missing_days(days: Collection[date]) -> HoldReason | None:
     )
 
 
+def nothing_to_estimate_from(unknown: Mapping[str, Collection[date]]) -> HoldReason | None:
+    """Silent days, by model, that should be estimated and that nothing reported tells anything about."""
+    if not unknown:
+        return None
+    days = {day for of_model in unknown.values() for day in of_model}
+    return HoldReason(
+        "nothing_to_estimate_from",
+        f"nothing was reported of {', '.join(sorted(unknown))} for {len(days)} {'day' if len(days) == 1 else 'days'}, "
+        "nor on any day before by which they could be estimated. Ask for the reports and close again, or release it "
+        "and bill them later",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class BilledDays:
     """Images of one subject that are billed for some days, and where."""

@@ -1,18 +1,21 @@
-"""Writes the draft of a period: its lines, tax and total, and whether it is held, released or approved."""
+"""Writes the drafts of a period: their lines, tax and total, and whether each is held, released or approved."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from core.actors import Actor
+from core.audit.record import lock_logs
 from core.invoicing.drafts.bill import Bill
-from core.invoicing.drafts.bounds import BY_HAND, reasons_of
-from core.invoicing.drafts.checks import hold_reasons
+from core.invoicing.drafts.bounds import BY_HAND, HoldReason, reasons_of
+from core.invoicing.drafts.checks import Around, hold_reasons, look_around
 from core.invoicing.drafts.invoice import Billed, DraftLine
 from core.invoicing.drafts.tax import tax_groups
 from core.invoicing.life.acts import note
@@ -25,37 +28,75 @@ from core.period import Period
 from core.rating.rate import LineKey
 
 
-def write_draft(
-    session: Session,
-    bill: Bill,
-    period: Period,
-    draft: Invoice | None,
-    *,
-    lines: Sequence[DraftLine],
-    billed: Mapping[LineKey, Billed],
-    by: Actor,
-) -> Invoice:
-    """Puts the lines on the period's draft. A negative total makes it a credit note; a broken bound holds it."""
-    currency = bill.account.currency
-    net = total([line.money for line in lines], currency)
-    tax = sum(group.tax_minor for group in tax_groups((line.tax, line.money.minor) for line in lines))
-    amount = Money(currency, net.minor + tax)
-    counted = counted_with(session, bill, period)
-    rows = [_row(number, line) for number, line in enumerate(lines, start=1)]
-    lines_hash = hash_of_lines(rows, amount)
-    reasons = hold_reasons(session, bill, period, lines=lines, billed=billed, total=amount)
-    if draft is None:  # all of a new draft goes to the database at once
-        draft = _empty_draft(bill, period)
-    else:
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """An agreement's bill for a period, rated: the draft that stands for it so far, what other invoices bill for each
+    key, and the lines that are due beyond that.
+    """
+
+    bill: Bill
+    standing: Invoice | None
+    billed: Mapping[LineKey, Billed]
+    lines: Sequence[DraftLine]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What writing a draft changed about it, to be written down once it has an id."""
+
+    draft: Invoice
+    kind: str
+    detail: dict[str, Any]
+
+
+def write_drafts(session: Session, rated: Sequence[Rated], period: Period, now: datetime, by: Actor) -> list[Invoice]:
+    """Puts the lines on each period's draft, all with the same few statements. A negative total makes it a credit note;
+    a broken bound holds it.
+    """
+    bills = [one.bill for one in rated]
+    around = look_around(session, bills, period)
+    counted = counted_with(session, bills, period)
+    remade = [one.standing for one in rated if one.standing]
+    released = {draft.id: _released(session, draft) for draft in remade}
+    for draft in remade:
         draft.lines.clear()
+    if remade:
         session.flush()
+    drafts, said = [], []
+    for one in rated:
+        id_ = one.bill.agreement.id
+        draft = one.standing or _empty_draft(one.bill, period)
+        draft.closed_at, draft.closed_by = now, by.name
+        draft.closed_with = counted[id_]
+        found = _fill(draft, one, period, around[id_], released.get(draft.id, {}))
+        if found is not None:
+            said.append(found)
+        drafts.append(draft)
+    session.add_all(drafts)
+    session.flush()
+    kill_point("after_lines_before_total")
+    if said:
+        lock_logs(session, {draft.licensor_id for draft in drafts})  # those who issue them next need no other
+    for each in said:
+        note(session, each.draft, each.kind, by, detail=each.detail)
+    return drafts
+
+
+def _fill(
+    draft: Invoice, one: Rated, period: Period, around: Around, released: Mapping[str, frozenset[str]]
+) -> _Said | None:
+    """Lines, tax and total of a draft, and whether it is held. Returns what this changed about it."""
+    currency = one.bill.account.currency
+    net = total([line.money for line in one.lines], currency)
+    tax = sum(group.tax_minor for group in tax_groups((line.tax, line.money.minor) for line in one.lines))
+    amount = Money(currency, net.minor + tax)
+    rows = [_row(number, line) for number, line in enumerate(one.lines, start=1)]
+    lines_hash = hash_of_lines(rows, amount)
+    reasons = hold_reasons(one.bill, period, around, lines=one.lines, billed=one.billed, total=amount)
     draft.kind = "credit_note" if amount.minor < 0 else "regular"
     draft.total_minor, draft.tax_minor = amount.minor, tax
-    draft.closed_at, draft.closed_by = func.now(), by.name
-    draft.closed_with = counted
     draft.lines.extend(rows)
-    _judge(session, draft, lines_hash, reasons, by)
-    return draft
+    return _judge(draft, lines_hash, [one for one in reasons if one.code not in released.get(lines_hash, ())])
 
 
 def discard(session: Session, draft: Invoice) -> None:
@@ -87,28 +128,29 @@ def hash_of_lines(lines: Sequence[InvoiceLine], amount: Money) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _judge(session: Session, draft: Invoice, lines_hash: str, reasons: tuple[Any, ...], by: Actor) -> None:
-    """Decides whether the draft is held, and writes down what this changes. A person's own hold stays until released;
+def _judge(draft: Invoice, lines_hash: str, reasons: Sequence[HoldReason]) -> _Said | None:
+    """Decides whether the draft is held, and says what this changes. A person's own hold stays until released;
     a release or an approval stays while the lines do.
     """
     same = draft.lines_hash == lines_hash
     approved_by = draft.approved_by if draft.status == "approved" else None
     held_before = {reason["code"] for reason in draft.hold_reasons} if draft.status == "held" else set()
-    released = released_codes(session, draft, lines_hash) if reasons and draft.lines_hash else frozenset()
-    by_hand = tuple(one for one in reasons_of(draft.hold_reasons) if one.code == BY_HAND)
-    still = (*(reason for reason in reasons if reason.code not in released), *by_hand)
+    still = (*reasons, *(one for one in reasons_of(draft.hold_reasons) if one.code == BY_HAND))
     draft.lines_hash = lines_hash
     mark_held(draft, still)
     if same and approved_by and not still:
         draft.status, draft.approved_by = "approved", approved_by
-    session.add(draft)
-    session.flush()
-    kill_point("after_lines_before_total")
     codes = [reason.code for reason in still]
     if still and not (same and set(codes) == held_before):
-        note(session, draft, "held", by, detail={"codes": codes, "lines_hash": lines_hash})
-    elif approved_by and draft.status != "approved":
-        note(session, draft, "reopened", by, detail={"lines_hash": lines_hash, "approved_by": approved_by})
+        return _Said(draft, "held", {"codes": codes, "lines_hash": lines_hash})
+    if approved_by and draft.status != "approved":
+        return _Said(draft, "reopened", {"lines_hash": lines_hash, "approved_by": approved_by})
+    return None
+
+
+def _released(session: Session, draft: Invoice) -> Mapping[str, frozenset[str]]:
+    """The reasons that somebody has released, by the hash of the lines for which."""
+    return released_codes(session, draft) if draft.lines_hash else {}
 
 
 def _empty_draft(bill: Bill, period: Period) -> Invoice:

@@ -4,7 +4,8 @@ Both become owed lines with keys of their own, so that closing bills them by dif
 taken back when a late payment turns out to have been in time or the invoice behind it is voided.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -17,6 +18,7 @@ from core.actors import Actor
 from core.agreements.queries import agreement_named, today_in
 from core.agreements.terms import Terms
 from core.audit.record import record
+from core.database import among
 from core.errors import InvalidInput
 from core.invoicing.drafts.bill import Bill
 from core.invoicing.drafts.interest import interest_on, open_runs, workings_of
@@ -33,9 +35,50 @@ MAX_DESCRIPTION = 255
 MAX_MINOR = 10**15
 
 
-def extra_lines(session: Session, bill: Bill, until: date) -> list[RatedLine]:
+@dataclass(slots=True)
+class Extras:
+    """What extra lines are made from: agreed adjustments, and the invoices that fell due with what was taken off them
+    on each day.
+    """
+
+    agreed: list[AgreedAdjustment] = field(default_factory=list)
+    late: list["Late"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """An invoice whose due day is over: what bears interest of it, and what was taken off it on which day."""
+
+    number: str
+    due_on: date
+    period_end: date
+    base_minor: int
+    taken: Mapping[date, int]
+
+
+def read_extras(session: Session, bills: Collection[Bill], until: date) -> dict[int, Extras]:
+    """What the extra lines of many bills are made from, by the agreement's id."""
+    found = {bill.agreement.id: Extras() for bill in bills}
+    asked = (
+        select(AgreedAdjustment)
+        .where(among(AgreedAdjustment.agreement_id, found), AgreedAdjustment.service_end <= until)
+        .order_by(AgreedAdjustment.id)
+    )
+    for row in session.scalars(asked):
+        found[row.agreement_id].agreed.append(row)
+    by_licensor: dict[int, list[int]] = {}
+    for bill in bills:
+        if any(terms.late_interest for _, terms in bill.contract.versions):
+            by_licensor.setdefault(bill.account.licensor_id, []).append(bill.agreement.id)
+    for licensor_id, ids in by_licensor.items():
+        for agreement_id, late in _late(session, licensor_id, ids, until):
+            found[agreement_id].late.append(late)
+    return found
+
+
+def extra_lines(bill: Bill, extras: Extras, until: date) -> list[RatedLine]:
     """Interest for every month that is over by `until`, and agreed adjustments of days before it."""
-    return [*_agreed(session, bill, until), *_interest(session, bill, until)]
+    return [*_agreed(bill, extras.agreed), *_interest(bill, extras.late, until)]
 
 
 def adjust(
@@ -80,50 +123,56 @@ def adjust(
     return made
 
 
-def _agreed(session: Session, bill: Bill, until: date) -> Iterator[RatedLine]:
-    asked = (
-        select(AgreedAdjustment)
-        .where(AgreedAdjustment.agreement_id == bill.agreement.id, AgreedAdjustment.service_end <= until)
-        .order_by(AgreedAdjustment.id)
-    )
-    for row in session.scalars(asked):
+def _agreed(bill: Bill, agreed: Sequence[AgreedAdjustment]) -> Iterator[RatedLine]:
+    for row in agreed:
         money = Money(bill.account.currency, row.amount_minor)
         key = LineKey("adjustment", "", Period(row.service_start, row.service_end), f"agreed-{row.id}")
         yield _line(key, f"{row.description} (agreed)", money, Fraction(money.amount), ())
 
 
-def _interest(session: Session, bill: Bill, until: date) -> Iterator[RatedLine]:
-    """A line for each invoice and month in which something was open after its due day."""
-    if not any(terms.late_interest for _, terms in bill.contract.versions):
-        return
-    late = session.execute(
-        select(Invoice.number, Invoice.due_on, Invoice.total_minor, Invoice.period_end, _own_interest())
+def _late(
+    session: Session, licensor_id: int, agreement_ids: Collection[int], until: date
+) -> Iterator[tuple[int, Late]]:
+    """The invoices of agreements of one licensor that fell due before `until`."""
+    asked = (
+        select(
+            *(Invoice.agreement_id, Invoice.number, Invoice.due_on, Invoice.period_end, Invoice.total_minor),
+            _own_interest(),
+        )
         .where(
-            Invoice.agreement_id == bill.agreement.id,
+            among(Invoice.agreement_id, agreement_ids),
             Invoice.status == "issued",
             Invoice.kind == "regular",
+            Invoice.corrects_invoice_id.is_(None),
             Invoice.due_on < until,
         )
         .order_by(Invoice.id)
-    ).all()
-    taken = reductions(session, bill.account.licensor_id, [row.number for row in late])
-    currency, scale = bill.account.currency, 10 ** exponent(bill.account.currency)
-    for number, due_on, total_minor, period_end, own_interest in late:
-        percent = in_force_on_last_day(bill.contract, period_end).late_interest
+    )
+    rows = session.execute(asked).all()
+    taken = reductions(session, licensor_id, [row.number for row in rows]) if rows else {}
+    for agreement_id, number, due_on, period_end, total_minor, own_interest in rows:
         base = total_minor - int(own_interest)  # simple interest bears none itself
-        if not percent or base <= 0:
+        yield agreement_id, Late(number, due_on, period_end, base, taken[number])
+
+
+def _interest(bill: Bill, late: Sequence[Late], until: date) -> Iterator[RatedLine]:
+    """A line for each invoice and month in which something was open after its due day."""
+    currency, scale = bill.account.currency, 10 ** exponent(bill.account.currency)
+    for of in late:
+        percent = in_force_on_last_day(bill.contract, of.period_end).late_interest
+        if not percent or of.base_minor <= 0:
             continue
-        for month in Period(due_on, until).months():
+        for month in Period(of.due_on, until).months():
             if month.end > until:
                 break
-            service = Period(max(due_on, month.start), month.end)
-            runs = open_runs(base, due_on, taken[number], service)
+            service = Period(max(of.due_on, month.start), month.end)
+            runs = open_runs(of.base_minor, of.due_on, of.taken, service)
             if runs:
                 exact = interest_on(runs, percent) / scale
                 money = Money.rounded(exact, currency)
-                key = LineKey("interest", number, service, "")
+                key = LineKey("interest", of.number, service, "")
                 steps = workings_of(runs, percent, currency, scale)
-                yield _line(key, f"Interest on invoice {number}, due {due_on}", money, exact, steps)
+                yield _line(key, f"Interest on invoice {of.number}, due {of.due_on}", money, exact, steps)
 
 
 def in_force_on_last_day(contract: Contract, until: date) -> Terms:

@@ -5,7 +5,7 @@ Above the limit of its account an act takes two people: one asks for it, another
 such acts by themselves; for the others one person writes down what is wanted with `ask`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from core.actors import Actor
-from core.audit.record import record
+from core.audit.record import Act as Audited
+from core.audit.record import record_many
+from core.database import among
 from core.errors import InvalidInput, NotAllowed, NotFound
 from core.invoicing.life.credit_plan import plan_credit
 from core.invoicing.life.stands import Stands, find_invoice, name_of, stand
@@ -71,27 +73,58 @@ def note(
     answers: int | None = None,
 ) -> InvoiceEvent:
     """Writes an act down: an event of the invoice, and an entry in its licensor's audit log. Call it last."""
-    said = dict(detail or {})
-    event = InvoiceEvent(
-        invoice_id=invoice.id,
-        kind=kind,
-        actor=by.name,
-        role=by.role,
-        reason=reason,
-        detail=said,
-        answers_id=answers,
-    )
-    session.add(event)  # written with the entry of the log
-    more = {"reason": reason} if reason else {}
-    more |= {"answers": str(answers)} if answers is not None else {}
-    subject = f"invoice {name_of(invoice)}"
-    record(session, invoice.licensor_id, by, f"invoice.{kind}", subject=subject, detail={**said, **more})
-    return event
+    return note_many(session, [Note(invoice, kind, dict(detail or {}), reason, answers)], by)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An act on an invoice, to be written down."""
+
+    invoice: Invoice
+    kind: str
+    detail: dict[str, Any]
+    reason: str = ""
+    answers: int | None = None
+
+    def audited(self) -> Audited:
+        more = {"reason": self.reason} if self.reason else {}
+        more |= {"answers": str(self.answers)} if self.answers is not None else {}
+        return Audited(f"invoice.{self.kind}", f"invoice {name_of(self.invoice)}", {**self.detail, **more})
+
+
+def note_many(session: Session, notes: Sequence[Note], by: Actor) -> list[InvoiceEvent]:
+    """Writes down acts of one actor on invoices of any licensors, whose logs are locked where there are several."""
+    events = [
+        InvoiceEvent(
+            invoice_id=each.invoice.id,
+            kind=each.kind,
+            actor=by.name,
+            role=by.role,
+            reason=each.reason,
+            detail=each.detail,
+            answers_id=each.answers,
+        )
+        for each in notes
+    ]
+    session.add_all(events)  # written with the entries of the log
+    by_licensor: dict[int, list[Audited]] = {}
+    for each in notes:
+        by_licensor.setdefault(each.invoice.licensor_id, []).append(each.audited())
+    for licensor_id, acts in sorted(by_licensor.items()):
+        record_many(session, licensor_id, by, acts)
+    return events
 
 
 def limit_of(session: Session, invoice: Invoice) -> int | None:
     """The amount in minor units above which two people are needed; None where one is always enough."""
-    return session.scalar(select(func.second_person_above(invoice.licensor_id, invoice.licensee_id)))
+    return limits_of(session, [invoice])[invoice.id]
+
+
+def limits_of(session: Session, invoices: Sequence[Invoice]) -> dict[int, int | None]:
+    """The same for many invoices, by their ids."""
+    limit = func.second_person_above(Invoice.licensor_id, Invoice.licensee_id)
+    asked = select(Invoice.id, limit).where(among(Invoice.id, [invoice.id for invoice in invoices]))
+    return {id_: above for id_, above in session.execute(asked)}  # noqa: C416 - a Row is not a pair to the checker
 
 
 def above_limit(session: Session, invoice: Invoice, amount_minor: int) -> bool:

@@ -62,16 +62,15 @@ def mark_held(invoice: Invoice, reasons: tuple[HoldReason, ...]) -> None:
     invoice.approved_by = None
 
 
-def released_codes(session: Session, invoice: Invoice, lines_hash: str) -> frozenset[str]:
-    """The reasons that somebody has released for just these lines."""
+def released_codes(session: Session, invoice: Invoice) -> dict[str, frozenset[str]]:
+    """The reasons that somebody has released, by the hash of the lines for which: it holds for just these."""
     rows = session.scalars(
-        select(InvoiceEvent.detail).where(
-            InvoiceEvent.invoice_id == invoice.id,
-            InvoiceEvent.kind == "released",
-            InvoiceEvent.detail["lines_hash"].astext == lines_hash,
-        )
+        select(InvoiceEvent.detail).where(InvoiceEvent.invoice_id == invoice.id, InvoiceEvent.kind == "released")
     )
-    return frozenset(code for detail in rows for code in detail["codes"])
+    found: dict[str, frozenset[str]] = {}
+    for detail in rows:
+        found[detail["lines_hash"]] = found.get(detail["lines_hash"], frozenset()) | frozenset(detail["codes"])
+    return found
 
 
 def _held_detail(invoice: Invoice) -> dict[str, object]:

@@ -16,7 +16,7 @@ from core.invoicing.drafts.bill import Bill, contract_of
 from core.invoicing.drafts.draft import hash_of_lines
 from core.invoicing.life.acts import Act, begin_named, demand_asked, note
 from core.invoicing.life.credit_plan import CreditPlan, plan_credit
-from core.invoicing.life.issue import number_and_freeze
+from core.invoicing.life.issue import Freezing, number_and_freeze
 from core.invoicing.tables import Invoice, InvoiceLine
 from core.money import Money
 from core.registry.tables import Account
@@ -44,10 +44,10 @@ def credit(session: Session, number: str, by: Actor, reason: str, amounts: Mappi
     made.lines_hash = hash_of_lines(made.lines, Money(made.currency, made.total_minor))
     session.flush()
     bill = Bill(agreement, account, contract_of(session, agreement), {})
-    issued = number_and_freeze(session, made, bill, by, payment_days=0)
-    detail = {"credit_note": issued.number, "total_minor": issued.total_minor}
+    number_and_freeze(session, [Freezing(made, bill, payment_days=0)], by)
+    detail = {"credit_note": made.number, "total_minor": made.total_minor}
     note(session, invoice, "credited", by, reason=act.reason, detail=detail, answers=asked.id if asked else None)
-    return issued
+    return made
 
 
 def _draft(act: Act, plan: CreditPlan) -> Invoice:

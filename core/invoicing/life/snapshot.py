@@ -4,7 +4,7 @@ Documents, hashes and later statements are made from the snapshot and from nothi
 same in ten years, whatever became of the names and terms it was made from.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -21,8 +21,9 @@ from core.money import Money, exponent, plain
 from core.period import Period
 from core.rating.rate import progress
 from core.registry.billing import billing_of, treatment_of
+from core.registry.brand import Brand
 from core.registry.tables import Licensee, Licensor, Model
-from core.usage.counts.counting import Cell, Timetable, count_images, owed_cells, share_images, weight
+from core.usage.counts.counting import Cell, Timetable, billed_shares, cut_shares, owed_cells, weight
 from core.usage.counts.queries import cells_of
 from core.usage.intake.report import OUTPUTS
 
@@ -34,17 +35,34 @@ def content_hash(snapshot: dict[str, Any]) -> str:
     return hash_of(snapshot)
 
 
-def counted_with(session: Session, bill: Bill, period: Period) -> dict[str, Any]:
-    """The counts and commitments that a draft was made from. Kept with it, so that what is issued is what was closed,
-    whatever has been reported since.
+def counted_with(session: Session, bills: Iterable[Bill], period: Period) -> dict[int, dict[str, Any]]:
+    """The counts and commitments that drafts were made from, by the agreement's id. Kept with each, so that what is
+    issued is what was closed, whatever has been reported since. What is estimated in them, of any month so far, stands
+    beside the counts.
     """
-    return {"commitments": _commitments(bill, period), "usage": _usage(session, bill, period)}
+    cells = {bill.agreement.id: (bill, _cells_in(session, bill, period)) for bill in bills}
+    names = _names(session, {slug for _, of in cells.values() for cell in of for slug in (cell.model, cell.via)})
+    return {id_: _counted(session, bill, period, of, names) for id_, (bill, of) in cells.items()}
 
 
-def snapshot_of(session: Session, invoice: Invoice, bill: Bill, payment_days: int) -> dict[str, Any]:
+def _counted(
+    session: Session, bill: Bill, period: Period, cells: Sequence[Cell], names: Mapping[str, str]
+) -> dict[str, Any]:
+    terms_on = Timetable(bill.versions or agreement_versions(session, bill.agreement.id))
+    counted = {"commitments": _commitments(bill, period), "usage": _usage(cells, terms_on, names)}
+    if bill.estimates is None or not bill.estimates.rows:
+        return counted
+    return {**counted, "estimates": [row.document() for row in bill.estimates.rows]}
+
+
+def snapshot_of(
+    session: Session, invoice: Invoice, bill: Bill, payment_days: int, *, licensor: Licensor, licensee: Licensee
+) -> dict[str, Any]:
     """The invoice as it stands now. Amounts are decimal strings in the currency's own number of places."""
     period = Period(invoice.period_start, invoice.period_end)
-    counted = invoice.closed_with if invoice.closed_with is not None else counted_with(session, bill, period)
+    counted = invoice.closed_with
+    if counted is None:  # closed before drafts kept their counts
+        counted = counted_with(session, [bill], period)[bill.agreement.id]
     return {
         "number": invoice.number,
         "kind": invoice.kind,
@@ -54,8 +72,8 @@ def snapshot_of(session: Session, invoice: Invoice, bill: Bill, payment_days: in
         "payment_days": payment_days,
         "currency": invoice.currency,
         "currency_exponent": exponent(invoice.currency),
-        "licensor": _party(session.get_one(Licensor, invoice.licensor_id)),
-        "licensee": _party(session.get_one(Licensee, invoice.licensee_id)),
+        "licensor": _licensor(licensor),
+        "licensee": _party(licensee),
         "agreement": {
             "slug": bill.agreement.slug,
             "name": bill.agreement.name,
@@ -71,6 +89,7 @@ def snapshot_of(session: Session, invoice: Invoice, bill: Bill, payment_days: in
         "lines": [_line(line, invoice.currency) for line in invoice.lines],
         "commitments": counted["commitments"],
         "usage": counted["usage"],
+        **({"estimates": counted["estimates"]} if "estimates" in counted else {}),
         "subtotal": _amount(invoice.total_minor - invoice.tax_minor, invoice.currency),
         "taxes": _taxes(invoice, bill),
         "tax": _amount(invoice.tax_minor, invoice.currency),
@@ -117,6 +136,7 @@ def _billing(bill: Bill) -> dict[str, Any]:
         "contacts": [contact.document() for contact in billing.contacts],
         "purchase_order": billing.purchase_order,
         "payment_terms": billing.payment_terms,
+        **({"bank": billing.bank.document()} if billing.bank else {}),
         "language": billing.language,
         "locale": billing.locale,
         "e_invoice": billing.e_invoice,
@@ -135,6 +155,12 @@ def _corrects(session: Session, invoice: Invoice) -> dict[str, Any] | None:
         "issued_at": issued_at.astimezone(UTC).isoformat() if issued_at else None,
         "content_hash": content,
     }
+
+
+def _licensor(licensor: Licensor) -> dict[str, Any]:
+    """The licensor with its look; of the logo the hash, by which its bytes are kept for good."""
+    look = Brand(licensor.colour, licensor.accent).document()
+    return {**_party(licensor), **look, **({"logo_sha256": licensor.logo_sha256} if licensor.logo_sha256 else {})}
 
 
 def _party(party: Licensor | Licensee) -> dict[str, Any]:
@@ -187,21 +213,23 @@ def _commitments(bill: Bill, period: Period) -> list[dict[str, Any]]:
     ]
 
 
-def _usage(session: Session, bill: Bill, period: Period) -> dict[str, Any]:
+def _cells_in(session: Session, bill: Bill, period: Period) -> list[Cell]:
+    if bill.cells is None:
+        return cells_of(session, bill.account.licensee_id, bill.agreement.id, period.start, period.end)
+    return [cell for cell in bill.cells if cell.day in period]
+
+
+def _usage(cells: Sequence[Cell], terms_on: Timetable, names: Mapping[str, str]) -> dict[str, Any]:
     """The period's billed images: by model with the derivatives each came through, by day, by plan, by output.
 
     Every breakdown sums up to the same images. What was made but is not billed stands beside it, with a note.
     """
-    terms_on = Timetable(bill.versions or agreement_versions(session, bill.agreement.id))
-    if bill.cells is None:
-        cells = cells_of(session, bill.account.licensee_id, bill.agreement.id, period.start, period.end)
-    else:
-        cells = [cell for cell in bill.cells if cell.day in period]
     cells = owed_cells(cells, terms_on)
-    names = _names(session, {slug for cell in cells for slug in (cell.model, cell.via)})
-    by_day = count_images(cells, terms_on)
-    through = share_images(cells, terms_on, lambda cell: cell.via)
-    plans = _summed(share_images(cells, terms_on, lambda cell: cell.plan))
+    shares = billed_shares(cells, terms_on)
+    by_day = cut_shares(shares, lambda cell: cell.day)
+    through = cut_shares(shares, lambda cell: cell.via)
+    plans = _summed(cut_shares(shares, lambda cell: cell.plan))
+    outputs = _summed(cut_shares(shares, lambda cell: cell.output))
     return {
         "by_model": [
             {
@@ -218,26 +246,28 @@ def _usage(session: Session, bill: Bill, period: Period) -> dict[str, Any]:
         ],
         "by_day": [{"day": day.isoformat(), "image_count": count} for day, count in _summed(by_day).items()],
         "by_plan": [{"plan": plan, "image_count": count} for plan, count in plans.items()],
-        "by_output": _by_output(cells, terms_on),
+        "by_output": _by_output(cells, terms_on, outputs),
     }
 
 
 def _summed(images: Mapping[tuple[str, K], int]) -> dict[K, int]:
     """Images of all models by key, in the order of the keys."""
     summed: dict[K, int] = {}
-    for key in sorted({key for _, key in images}):
-        summed[key] = sum(count for (_, of), count in images.items() if of == key)
-    return summed
+    for (_, key), count in images.items():
+        summed[key] = summed.get(key, 0) + count
+    return {key: summed[key] for key in sorted(summed)}
 
 
-def _by_output(cells: Sequence[Cell], terms_on: Timetable) -> list[dict[str, Any]]:
+def _by_output(cells: Sequence[Cell], terms_on: Timetable, billed: Mapping[str, int]) -> list[dict[str, Any]]:
     """What was made, as reported, and how many images of it are billed; with a note where those differ."""
-    billed = _summed(share_images(cells, terms_on, lambda cell: cell.output))
+    made: dict[str, list[Cell]] = {}
+    for cell in cells:
+        made.setdefault(cell.output, []).append(cell)
     rows = []
-    for output in (each for each in OUTPUTS if any(cell.output == each for cell in cells)):
-        reported = sum(cell.image_count for cell in cells if cell.output == output)
-        images = billed.get(output, 0)
-        weights = {weight(terms_on.on(cell.day), output) for cell in cells if cell.output == output}
+    for output in (each for each in OUTPUTS if each in made):
+        terms = {id(found): found for found in (terms_on.on(cell.day) for cell in made[output])}
+        weights = {weight(found, output) for found in terms.values()}
+        reported, images = sum(cell.image_count for cell in made[output]), billed.get(output, 0)
         rows.append({"output": output, "reported": reported, "image_count": images, "note": _note(output, weights)})
     return rows
 

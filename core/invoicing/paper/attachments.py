@@ -12,17 +12,20 @@ from typing import Any
 
 from core.invoicing.paper.wording import cleaned, is_number
 
-ATTACHMENTS_VERSION = "csv-1"
+ATTACHMENTS_VERSION = "csv-2"
 LINE_COLUMNS = (
     *("invoice", "line", "kind", "description", "model", "first_day", "last_day", "adjustment", "image_count"),
     *("unit", "unit_price", "unit_amount", "conversion_rate", "currency", "amount", "tax_category", "tax_rate"),
+    *("estimated_image_count",),
 )
 DAY_COLUMNS = ("invoice", "day", "image_count")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # spreadsheets read both widths
 
 
 def lines_csv(invoice: Mapping[str, Any]) -> bytes:
-    """A row for each line of the snapshot."""
+    """A row for each line of the snapshot. Of the images that a line goes by, `estimated_image_count` are estimated for
+    days without a report; it stands empty where none are.
+    """
     number, currency = invoice["number"], invoice["currency"]
     rows = []
     for line in invoice["lines"]:
@@ -34,6 +37,7 @@ def lines_csv(invoice: Mapping[str, Any]) -> bytes:
             "last_day": last.isoformat(),
             "adjustment": "yes" if line["adjustment"] else "no",
             "currency": currency,
+            "estimated_image_count": _estimated(line),
         }
         rows.append([found.get(column) for column in LINE_COLUMNS])
     return _written(LINE_COLUMNS, rows)
@@ -43,6 +47,11 @@ def daily_counts_csv(invoice: Mapping[str, Any]) -> bytes:
     """A row for each day with its billed images. Only the header where an invoice is about none."""
     by_day = (invoice.get("usage") or {}).get("by_day") or ()
     return _written(DAY_COLUMNS, ([invoice["number"], row["day"], row["image_count"]] for row in by_day))
+
+
+def _estimated(line: Mapping[str, Any]) -> int | None:
+    rows = [row for row in line.get("workings") or () if row.get("step") == "estimate"]
+    return sum(int(row["images"]) for row in rows) if rows else None
 
 
 def _written(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

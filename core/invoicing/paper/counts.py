@@ -11,7 +11,9 @@ from typing import Any
 from core.invoicing.paper.speech import Speech
 from core.invoicing.paper.wording import printable
 from core.invoicing.paper.words import WORDS
+from core.invoicing.paper.workings import spans_said
 from core.money import plain
+from core.rating.estimate import runs_of
 
 _TOP_DERIVATIVES = 16
 _LONGEST_CHART = 400  # days; a longer period draws only the days that have counts
@@ -52,6 +54,17 @@ def chart(invoice: Mapping[str, Any], speech: Speech) -> dict[str, Any] | None:
             for n, day in enumerate(days)
         ],
     }
+
+
+def estimate_notes(invoice: Mapping[str, Any], speech: Speech) -> list[str]:
+    """The sentence that names the days of the invoice's period whose images are estimates; none where none are."""
+    start, end = (date.fromisoformat(invoice["period"][bound]) for bound in ("start", "end"))
+    days = {date.fromisoformat(day) for row in invoice.get("estimates") or () for day in row["days"]}
+    mine = sorted(day for day in days if start <= day < end)
+    if not mine:
+        return []
+    said = speech.say("one_day" if len(mine) == 1 else "days", days=len(mine))
+    return [speech.say("estimate_note", days=said, span=spans_said(runs_of(mine), speech))]
 
 
 def derivatives(by_model: Iterable[Mapping[str, Any]], speech: Speech) -> dict[str, Any] | None:

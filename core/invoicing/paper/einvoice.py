@@ -34,6 +34,7 @@ EINVOICE_VERSION = "en16931-1"
 GUIDELINE = "urn:cen.eu:en16931:2017"
 PIECE = "C62"
 _INVOICE, _CREDIT_NOTE = "380", "381"
+_TRANSFER, _SEPA_TRANSFER = "30", "58"
 _CODES = {"reverse_charge": "AE", "exempt": "E", "outside": "O"}
 _REASONS = {"AE": "VATEX-EU-AE", "O": "VATEX-EU-O"}
 # Tax ids that are known without a country before them.
@@ -254,6 +255,9 @@ def _write_settlement(document: "Document", invoice: Mapping[str, Any], sign: in
         settlement.trade_tax.add(tax)
     settlement.period.start = date.fromisoformat(period["start"])
     settlement.period.end = date.fromisoformat(period["end"]) - timedelta(days=1)
+    bank = (invoice.get("billing") or {}).get("bank")
+    if bank and exact_of(invoice["total"]) > 0:
+        settlement.payment_means.add(_payment_means(bank, invoice))
     terms = PaymentTerms()
     if (invoice.get("billing") or {}).get("payment_terms"):
         terms.description = cleaned(invoice["billing"]["payment_terms"])
@@ -271,6 +275,19 @@ def _write_settlement(document: "Document", invoice: Mapping[str, Any], sign: in
         settlement.invoice_referenced_document.issuer_assigned_id = cleaned(corrects["number"])
         corrected_on = day_of(datetime.fromisoformat(corrects["issued_at"]), period["zone"])
         settlement.invoice_referenced_document.issue_date_time = corrected_on
+
+
+def _payment_means(bank: Mapping[str, Any], invoice: Mapping[str, Any]) -> Any:
+    """Where to pay to: BT-81 and, of the account, BT-84 to BT-86."""
+    from drafthorse.models.payment import PaymentMeans  # noqa: PLC0415
+
+    means = PaymentMeans()
+    means.type_code = _SEPA_TRANSFER if invoice["currency"] == "EUR" else _TRANSFER
+    means.payee_account.iban = bank["iban"]
+    means.payee_account.account_name = cleaned(bank.get("account_holder") or invoice["licensor"]["name"])
+    if bank.get("bic"):
+        means.payee_institution.bic = bank["bic"]
+    return means
 
 
 def _net_of(invoice: Mapping[str, Any]) -> str:

@@ -3,18 +3,19 @@
 Amounts are the snapshot's own digits. A template places what it finds here and asks for nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import Any
 
-from core.invoicing.paper.counts import breakdown, chart, derivatives
+from core.invoicing.paper.counts import breakdown, chart, derivatives, estimate_notes
 from core.invoicing.paper.speech import Speech, speech_of
 from core.invoicing.paper.wording import cleaned, exact_of, places_of, printable
 from core.invoicing.paper.words import WORDS
 from core.invoicing.paper.workings import explain_line, service_span
 from core.money import plain
 from core.period import Period, day_of
+from core.registry.bank_details import grouped
 
 _MOST_CONTACTS = 3
 _LABELS = [key for key, said in WORDS.items() if "{" not in said[0]]  # what a template says without values
@@ -74,7 +75,7 @@ def page_of(invoice: Mapping[str, Any], version: str) -> dict[str, Any]:
         "chart": chart(invoice, speech),
         "derivatives": derivatives((invoice.get("usage") or {}).get("by_model") or (), speech),
         "breakdown": breakdown(invoice.get("usage") or {}, speech),
-        "notes": [printable(note) for note in invoice.get("notes") or ()],
+        "notes": [*(printable(note) for note in invoice.get("notes") or ()), *estimate_notes(invoice, speech)],
         "hash": cleaned(invoice["content_hash"]) if invoice.get("content_hash") else None,
         "verify": speech.say("verify"),
         "page_of": speech.say("page_of"),
@@ -175,11 +176,25 @@ def _taxes(invoice: Mapping[str, Any], speech: Speech) -> dict[str, Any] | None:
 
 
 def _payment(invoice: Mapping[str, Any], draft: bool, number: str, speech: Speech) -> list[str]:
-    """How to pay, in the account's words; and which number to quote. Nothing where there is nothing to pay."""
-    terms = _billing(invoice).get("payment_terms")
-    if not terms or exact_of(invoice["total"]) <= 0:
+    """Where to pay to, how to, and which number to quote. Nothing where there is nothing to pay."""
+    terms, bank = _billing(invoice).get("payment_terms"), _billing(invoice).get("bank")
+    if not (terms or bank) or exact_of(invoice["total"]) <= 0:
         return []
-    return [printable(terms), *([] if draft else [speech.say("reference", number=number)])]
+    return [
+        *(["\n".join(_bank(bank, invoice["licensor"]["name"], speech))] if bank else []),
+        *([printable(terms)] if terms else []),
+        *([] if draft else [speech.say("reference", number=number)]),
+    ]
+
+
+def _bank(bank: Mapping[str, Any], licensor: str, speech: Speech) -> Iterator[str]:
+    """Two rows: whose account it is and where, and its numbers."""
+    holder = bank.get("account_holder") or licensor
+    for row in (
+        {"account_holder": holder, "bank": bank.get("bank_name")},
+        {"iban": grouped(bank["iban"]), "bic": bank.get("bic")},
+    ):
+        yield " · ".join(f"{speech.say(said)}: {printable(value)}" for said, value in row.items() if value)
 
 
 def _lines(invoice: Mapping[str, Any], speech: Speech) -> dict[str, Any]:

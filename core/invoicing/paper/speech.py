@@ -129,8 +129,13 @@ def speech_of(invoice: Mapping[str, Any]) -> Speech:
     billing = invoice.get("billing")
     if not billing:
         return PLAIN
-    language = billing.get("language") if billing.get("language") in LANGUAGES else "en"
-    return Speech(language, _known(str(billing.get("locale") or language)) or language)
+    return speech_for(str(billing.get("language")), str(billing.get("locale") or ""))
+
+
+def speech_for(language: str, locale: str = "") -> Speech:
+    """The speech of a language, with the numbers of a locale; what nobody knows is English, or the language's own."""
+    spoken = language if language in LANGUAGES else "en"
+    return Speech(spoken, _known(locale or spoken) or spoken)
 
 
 @lru_cache(maxsize=1000)

@@ -65,6 +65,10 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "tax_outside": ("Outside the scope of tax", "Nicht steuerbar", "不課税"),
     "tax_at": ("Tax {rate}", "Steuer {rate}", "税額({rate})"),
     "payment": ("Payment", "Zahlung", "お支払い"),
+    "account_holder": ("Account holder", "Kontoinhaber", "口座名義"),
+    "iban": ("IBAN", "IBAN", "IBAN"),
+    "bic": ("BIC", "BIC", "BIC"),
+    "bank": ("Bank", "Bank", "銀行名"),
     "reference": (
         "Please quote {number} with your payment.",
         "Bitte geben Sie bei der Zahlung {number} an.",
@@ -132,10 +136,36 @@ WORDS: dict[str, tuple[str, str, str]] = {
         "{span} ({days}): {images} Bilder gezählt",
         "{span}({days}): {images}枚を計数",
     ),
+    "counted_and_estimated": (
+        "{span} ({days}): {images} images, {counted} counted and {estimated} estimated",
+        "{span} ({days}): {images} Bilder, {counted} gezählt und {estimated} geschätzt",
+        "{span}({days}): {images}枚(計数 {counted}枚、推定 {estimated}枚)",
+    ),
     "included": (
         ", {included} of them among the {a_month} included a month",
         ", davon {included} unter den {a_month} monatlich enthaltenen",
         "、うち{included}枚は月間無料枠{a_month}枚に含まれます",
+    ),
+    "estimated": (
+        "{images} of {model} estimated for {days} without a report ({span}): {a_day} a day, the average of "
+        "{reported} on {reported_days} with a report, {window}, rounded half up",
+        "{images} von {model} geschätzt für {days} ohne Meldung ({span}): {a_day} je Tag, im Durchschnitt "
+        "{reported} auf {reported_days} mit Meldung, {window}, kaufmännisch gerundet",
+        "{model} の{images}は報告のない{days}({span})の推定値: 1日{a_day}枚({window}の報告{reported_days}、"
+        "{reported}の平均、四捨五入)",
+    ),
+    "estimate_ended": (
+        "known by now for {days} estimated before ({span}): {reported} of {model} in place of the {images} estimated",
+        "inzwischen bekannt, bisher geschätzt ({days}, {span}): {reported} von {model} statt {images}",
+        "推定していた{days}({span})が確定: {model} は推定{images}枚に代えて{reported}",
+    ),
+    "estimate_note": (
+        "{days} without a report: {span}. Their images are estimates, not counts. When the reports arrive, the next "
+        "invoice bills the difference.",
+        "{days} ohne Meldung: {span}. Ihre Bilder sind geschätzt, nicht gezählt. Gehen die Meldungen ein, gleicht die "
+        "nächste Rechnung den Unterschied aus.",
+        "{days}の報告がありません: {span}。画像数は計数ではなく推定値です。"
+        "報告の受領後、差額を次回の請求で精算します。",
     ),
     "capped": (
         "; {above} above the cap of {cap} a month",
@@ -274,6 +304,26 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ),
     ("{rest}, {span}", "{rest}, {span}", "{rest}、{span}"),
     ("{text} (agreed)", "{text} (vereinbart)", "{text}(合意済み)"),
+    (
+        "{rest} (with an estimate of {count_a} images for 1 day without a report)",
+        "{rest} (darin {count_a} Bilder geschätzt für 1 Tag ohne Meldung)",
+        "{rest}(報告のない1日分の推定 {count_a}枚を含む)",
+    ),
+    (
+        "{rest} (with an estimate of {count_a} images for {count_b} days without a report)",
+        "{rest} (darin {count_a} Bilder geschätzt für {count_b} Tage ohne Meldung)",
+        "{rest}(報告のない{count_b}日分の推定 {count_a}枚を含む)",
+    ),
+    (
+        "{rest} (reported in place of an estimate of {count_a} images for 1 day without a report)",
+        "{rest} (gemeldet anstelle von {count_a} geschätzten Bildern für 1 Tag ohne Meldung)",
+        "{rest}(報告のなかった1日分の推定 {count_a}枚を確定値に置換)",
+    ),
+    (
+        "{rest} (reported in place of an estimate of {count_a} images for {count_b} days without a report)",
+        "{rest} (gemeldet anstelle von {count_a} geschätzten Bildern für {count_b} Tage ohne Meldung)",
+        "{rest}(報告のなかった{count_b}日分の推定 {count_a}枚を確定値に置換)",
+    ),
     ("Monthly fee for {text}", "Monatsgebühr für {text}", "月額料金 {text}"),
     ("Images by {text}, no fee due", "Bilder mit {text}, gebührenfrei", "{text} による画像(無料)"),
     ("Included images by {text}", "Enthaltene Bilder mit {text}", "{text} による画像(無料枠内)"),
@@ -309,6 +359,16 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
         "{day}, {count} night: {amount_a} {unit} open × {amount_b} % a year × {place} = {amount_c} {currency}",
         "{day}, {count} Nacht: {amount_a} {unit} offen × {amount_b} % im Jahr × {place} = {amount_c} {currency}",
         "{day}、{count}日: 未払い {amount_a} {unit} × 年{amount_b}% × {place} = {amount_c} {currency}",
+    ),
+    (
+        "{amount_a} images in {count_a} of {count_b} days; at that pace {amount_b} images by {day}",
+        "{amount_a} Bilder in {count_a} von {count_b} Tagen; so weiter wären es {amount_b} Bilder bis zum {day}",
+        "{count_b}日中{count_a}日で {amount_a}枚、このペースなら{day}までに {amount_b}枚",
+    ),
+    (
+        "{amount_a} {unit} in {count_a} of {count_b} days; at that pace {amount_b} {currency} by {day}",
+        "{amount_a} {unit} in {count_a} von {count_b} Tagen; so weiter wären es {amount_b} {currency} bis zum {day}",
+        "{count_b}日中{count_a}日で {amount_a} {unit}、このペースなら{day}までに {amount_b} {currency}",
     ),
     ("counted, not billed under the terms", "gezählt, laut Vertrag nicht berechnet", "計数のみ、契約により請求対象外"),
     (

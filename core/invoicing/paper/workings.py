@@ -5,7 +5,7 @@ invoice's document in its language and for whoever asks to have a line explained
 printed only if it holds.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -53,12 +53,46 @@ def _step(row: Row, unit: str, speech: Speech) -> list[str]:
 def _count_words(row: Row, _unit: str, speech: Speech) -> str:
     span, days = speech.days(row["from"], row["until"]), _days(row["days"], speech)
     said = speech.say("counted", span=span, days=days, images=speech.shown(row["images"]))
+    if "estimated" in row:
+        found = {"images": row["images"], "counted": row["images"] - row["estimated"], "estimated": row["estimated"]}
+        shown = {name: speech.shown(images) for name, images in found.items()}
+        said = speech.say("counted_and_estimated", span=span, days=days, **shown)
     if "included" in row:
         included, a_month = speech.shown(row["included"]), speech.shown(row["included_a_month"])
         said += speech.say("included", included=included, a_month=a_month)
     if "cap" in row:
         said += speech.say("capped", above=speech.shown(row["above_cap"]), cap=speech.shown(row["cap"]))
     return said
+
+
+def _estimate_words(row: Row, _unit: str, speech: Speech) -> str:
+    return speech.say(
+        "estimated",
+        model=printable(row["model"]),
+        days=_days(row["days"], speech),
+        images=speech.say("n_images", images=speech.shown(row["images"])),
+        span=spans_said(row["runs"], speech),
+        a_day=speech.shown(row["images_a_day"]),
+        reported=speech.say("n_images", images=speech.shown(row["reported_images"])),
+        reported_days=_days(row["reported_days"], speech),
+        window=speech.days(row["from"], row["until"]),
+    )
+
+
+def _estimate_ended_words(row: Row, _unit: str, speech: Speech) -> str:
+    return speech.say(
+        "estimate_ended",
+        model=printable(row["model"]),
+        days=_days(row["days"], speech),
+        span=spans_said(row["runs"], speech),
+        images=speech.shown(row["images"]),
+        reported=speech.say("n_images", images=speech.shown(row["reported"])),
+    )
+
+
+def spans_said(runs: Iterable[Sequence[str]], speech: Speech) -> str:
+    """Runs of days, one after the other."""
+    return ", ".join(speech.days(start, end) for start, end in runs)
 
 
 def _price_words(row: Row, unit: str, speech: Speech) -> str:
@@ -154,6 +188,8 @@ def _counted_in(row: Row, unit: str, speech: Speech) -> str:
 
 _WORDS = {
     "count": _count_words,
+    "estimate": _estimate_words,
+    "estimate ended": _estimate_ended_words,
     "price": _price_words,
     "prorate": _prorate_words,
     "commitment": _commitment_words,

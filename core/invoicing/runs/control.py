@@ -5,24 +5,23 @@ stop stands. Resuming hands out what is left. The clock asks for each agreement 
 month's end, whatever the number of its ticks: the pair is unique in the database.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.actors import Actor
-from core.agreements.queries import agreement_versions
+from core.agreements.queries import versions_of
 from core.agreements.tables import Agreement
-from core.audit.record import record
 from core.errors import Conflict, NotFound
-from core.invoicing.drafts.bill import contract_of
-from core.invoicing.drafts.close import agreements_to_close
-from core.invoicing.drafts.extras import in_force_on_last_day
+from core.invoicing.runs.run import audit_run
 from core.invoicing.tables import BillingRun, BillingRunItem
 from core.period import Period, day_of
 from core.registry.tables import Account
+from core.usage.counts.counting import Timetable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def stop(session: Session, run_id: int, by: Actor) -> BillingRun:
         raise Conflict("run_is_done", f"run {run_id} is done: there is nothing left to stop")
     if run.state == "running":
         run.state, run.stopped_by = "stopped", by.name
-        _audit(session, run, by, "run.stopped")
+        audit_run(session, run, by, "run.stopped")
     return run
 
 
@@ -91,21 +90,30 @@ def resume(session: Session, run_id: int, by: Actor) -> BillingRun:
         # A worker that still holds one notices nothing; the item itself is locked for each step.
         left = update(BillingRunItem).where(*unfinished)
         session.execute(left.values(leased_until=None), execution_options={"synchronize_session": False})
-        _audit(session, run, by, "run.resumed")
+        audit_run(session, run, by, "run.resumed")
     return run
 
 
-def schedule(session: Session) -> BillingRun | None:
+def schedule(session: Session, *, default_grace_days: int | None = None) -> BillingRun | None:
     """The run that is due by now: last month's, for every agreement whose grace days are over and which no such run
-    has had. None where there is nothing to do.
+    has had. None where there is nothing to do. Without a default the clock leaves those alone whose terms say nothing.
     """
     now: datetime = session.execute(select(func.now())).scalar_one()
+    clocked = [(agreement, zone, _last_month(now, zone)) for agreement, zone in _clocked(session, now)]
+    had = _scheduled_for(session, {month for _, _, month in clocked})
+    left = [
+        (agreement, zone, month)
+        for agreement, zone, month in clocked
+        if agreement.starts_on < month.end and (agreement.id, month.start) not in had
+    ]
+    versions = versions_of(session, [agreement.id for agreement, _, _ in left])
     due: dict[Period, list[int]] = {}
-    for agreement_id, zone in _clocked(session, now):
-        month = _last_month(now, zone)
-        grace = _grace_days(session, agreement_id, month)
+    for agreement, zone, month in left:
+        last_day = min(month.end, agreement.ended_on or agreement.ends_on) - timedelta(days=1)
+        grace = Timetable(versions[agreement.id]).on(last_day).grace_days
+        grace = default_grace_days if grace is None else grace
         if grace is not None and now >= month.bounds(zone)[1] + timedelta(days=grace):
-            due.setdefault(month, []).append(agreement_id)
+            due.setdefault(month, []).append(agreement.id)
     for month, ids in due.items():
         if run := _scheduled(session, month, ids):
             return run
@@ -113,27 +121,22 @@ def schedule(session: Session) -> BillingRun | None:
 
 
 def _scheduled(session: Session, month: Period, agreement_ids: list[int]) -> BillingRun | None:
-    asked = select(BillingRunItem.agreement_id).where(BillingRunItem.scheduled_for == month.start)
-    begun = set(agreements_to_close(session, month))
-    left = sorted(begun.intersection(agreement_ids) - set(session.scalars(asked)))
-    if not left:
-        return None
     with session.begin_nested() as trial:
         run = BillingRun(period_start=month.start, period_end=month.end, issues=True, scheduled=True)
         session.add(run)
         session.flush()
-        rows = [{"run_id": run.id, "agreement_id": id_, "scheduled_for": month.start} for id_ in left]
-        taken = insert(BillingRunItem).values(rows).on_conflict_do_nothing().returning(BillingRunItem.agreement_id)
-        if not session.scalars(taken).all():  # another tick was quicker, and took all
+        rows = [{"run_id": run.id, "agreement_id": id_, "scheduled_for": month.start} for id_ in agreement_ids]
+        taken = insert(BillingRunItem).on_conflict_do_nothing().returning(BillingRunItem.agreement_id)
+        if not session.scalars(taken, rows).all():  # another tick was quicker, and took all
             trial.rollback()
             return None
     return run
 
 
-def _clocked(session: Session, now: datetime) -> list[tuple[int, str]]:
+def _clocked(session: Session, now: datetime) -> list[tuple[Agreement, str]]:
     """(agreement, zone) of the signed agreements, those that ended lately included: they have a last month to close."""
     asked = (
-        select(Agreement.id, Account.zone)
+        select(Agreement, Account.zone)
         .join(Account, Account.id == Agreement.account_id)
         .where(
             Agreement.status != "draft",
@@ -141,17 +144,14 @@ def _clocked(session: Session, now: datetime) -> list[tuple[int, str]]:
         )
         .order_by(Agreement.id)
     )
-    return [(id_, zone) for id_, zone in session.execute(asked)]
+    return [(agreement, zone) for agreement, zone in session.execute(asked)]
 
 
-def _grace_days(session: Session, agreement_id: int, month: Period) -> int | None:
-    """What the terms in force at the month's end say; None where the clock has nothing to do with it."""
-    if all(terms.grace_days is None for _, terms in agreement_versions(session, agreement_id)):
-        return None
-    agreement = session.get_one(Agreement, agreement_id)
-    if agreement.starts_on >= month.end:
-        return None
-    return in_force_on_last_day(contract_of(session, agreement), month.end).grace_days
+def _scheduled_for(session: Session, months: Collection[Period]) -> set[tuple[int, date]]:
+    """The agreements and months for which the clock has asked already."""
+    asked = select(BillingRunItem.agreement_id, BillingRunItem.scheduled_for)
+    rows = session.execute(asked.where(BillingRunItem.scheduled_for.in_([month.start for month in months])))
+    return {(agreement_id, day) for agreement_id, day in rows if day is not None}
 
 
 def _last_month(now: datetime, zone: str) -> Period:
@@ -165,18 +165,3 @@ def _locked(session: Session, run_id: int) -> BillingRun:
     if run is None:
         raise NotFound("run_not_found", f"there is no run {run_id}: see `perimage runs list`")
     return run
-
-
-def _audit(session: Session, run: BillingRun, by: Actor, action: str) -> None:
-    """Into the log of every licensor with a share in the run, always in the same order."""
-    session.flush()
-    theirs = (
-        select(Account.licensor_id)
-        .join(Agreement, Agreement.account_id == Account.id)
-        .join(BillingRunItem, BillingRunItem.agreement_id == Agreement.id)
-        .where(BillingRunItem.run_id == run.id)
-        .distinct()
-    )
-    period = Period(run.period_start, run.period_end).name
-    for licensor_id in sorted(session.scalars(theirs)):
-        record(session, licensor_id, by, action, f"run {run.id}", {"period": period})

@@ -15,7 +15,7 @@ from core.invoicing.runs.run import agreements_of
 from core.invoicing.tables import Invoice
 from core.money import Money
 from core.period import Period
-from core.registry.tables import Account, Licensee
+from core.registry.tables import Account, Licensee, Licensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,21 @@ class Previewed:
 
     agreement_id: int
     agreement: str
+    licensor: str
     licensee: str
     stands: str | None
     status: str | None
     before: Money
     after: Money
-    line_count: int
+    lines: tuple[DraftLine, ...]
 
 
 def preview_run(
-    session: Session, period: Period, licensor_id: int, *, after: int = 0, limit: int = 100
+    session: Session, period: Period, licensor_id: int | None = None, *, after: int = 0, limit: int | None = None
 ) -> list[Previewed]:
-    """A page of a licensor's agreements, by id, that begins after the id `after`. Roll up first. Nothing is written."""
+    """A page of a licensor's agreements, or of all, by id, that begins after the id `after`. Roll up first. Nothing is
+    written.
+    """
     ids = [id_ for id_ in agreements_of(session, agreements_to_close(session, period), licensor_id) if id_ > after]
     return [_previewed(session, id_, period) for id_ in ids[:limit]]
 
@@ -57,12 +60,13 @@ def _previewed(session: Session, agreement_id: int, period: Period) -> Previewed
     return Previewed(
         agreement_id=agreement_id,
         agreement=agreement.slug,
+        licensor=session.get_one(Licensor, account.licensor_id).slug,
         licensee=session.get_one(Licensee, account.licensee_id).slug,
         stands=name_of(standing) if standing else None,
         status=standing.status if standing else None,
         before=before,
         after=before if issued else total_of(lines, account.currency),
-        line_count=len(lines),
+        lines=tuple(lines),
     )
 
 

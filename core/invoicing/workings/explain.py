@@ -6,7 +6,7 @@ invoice is about one model alone; otherwise they are the daily counts as they st
 what was billed, the explanation says so: the difference is on, or will be on, a later invoice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from core.agreements.queries import agreement_named, agreement_versions
 from core.agreements.tables import Agreement, Amendment
 from core.errors import Conflict, NotFound
-from core.invoicing.drafts.bill import counts_of
+from core.invoicing.drafts.bill import Bill, contract_of, counts_of
 from core.invoicing.drafts.close import preview
+from core.invoicing.drafts.estimates import NOTHING, with_estimates
 from core.invoicing.drafts.invoice import DraftLine
 from core.invoicing.paper.workings import explain_line
 from core.invoicing.tables import Invoice, InvoiceLine
@@ -26,6 +27,7 @@ from core.invoicing.workings.clause import clause_in_words
 from core.invoicing.workings.corrected import LineCorrections
 from core.money import Money, plain, total
 from core.period import Period
+from core.rating.estimate import Estimates, estimated_in
 from core.registry.tables import Account, Licensee, Licensor
 from core.usage.counts.counting import Timetable
 
@@ -48,6 +50,10 @@ class _Line:
             if row.get("step") == "count":
                 return Period(date.fromisoformat(row["from"]), date.fromisoformat(row["until"]))
         return self.service
+
+    @property
+    def workings(self) -> Sequence[Mapping[str, Any]]:
+        return self.shown.get("workings") or ()
 
     @property
     def service(self) -> Period:
@@ -144,9 +150,12 @@ def _explained(
     amendments = {amendment.number: amendment for amendment in session.scalars(asked)}
     until = max((line.days.end for line in lines), default=agreement.starts_on)
     account = session.get_one(Account, agreement.account_id)
-    counts = counts_of(session, agreement, account, until)
+    counted_now = Bill(
+        agreement, account, contract_of(session, agreement), counts_of(session, agreement, account, until)
+    )
+    bill = with_estimates(session, counted_now, until)
     prices = [_price(line, amendments) for line in lines]
-    counted = [_counts(line, price, counts, snapshot) for line, price in zip(lines, prices, strict=True)]
+    counted = [_counts(line, price, bill, snapshot) for line, price in zip(lines, prices, strict=True)]
     corrections = LineCorrections(
         session,
         account.licensee_id,
@@ -201,10 +210,13 @@ def _price(line: _Line, amendments: Mapping[int, Amendment]) -> dict[str, Any] |
 def _counts(
     line: _Line,
     price: Mapping[str, Any] | None,
-    counts: Mapping[tuple[str, date], int],
+    bill: Bill,
     snapshot: Mapping[str, Any] | None,
 ) -> dict[str, Any] | None:
-    """The images by day, or by month over a long time, where they come from, and whether they are what was billed."""
+    """The images by day, or by month over a long time, where they come from, and whether they are what was billed. Days
+    whose images are estimated for want of a report say so.
+    """
+    counts = bill.counts
     kind, subject, clause = line.shown["kind"], line.shown["model"], (price or {}).get("clause") or {}
     if kind == "base" or kind in ("prepayment", "refund"):
         return None
@@ -220,7 +232,11 @@ def _counts(
     now = sum(by_day.values())
     shown = by_day if frozen is None else frozen
     document: dict[str, Any] = {"source": source, "models": sorted(models), "counted": line.counted, "now": now}
-    days = [{"day": day.isoformat(), "image_count": images} for day, images in sorted(shown.items())]
+    assumed = {day for model, day in _estimated(bill, snapshot if frozen is not None else None) if model in models}
+    days = [
+        {"day": day.isoformat(), "image_count": images, **({"estimated": True} if day in assumed else {})}
+        for day, images in sorted(shown.items())
+    ]
     if line.days.days > _DAILY:
         months: dict[str, int] = {}
         for day, images in sorted(shown.items()):
@@ -230,11 +246,21 @@ def _counts(
         document["days"] = days
     if snapshot is not None and line.counted is not None and now != line.counted:
         more = f"{abs(now - line.counted):,} {'more' if now > line.counted else 'fewer'}"
+        how = "counted or estimated" if any(row.get("step") == "estimate" for row in line.workings) else "counted"
         document["sentence"] = (
-            f"When this was billed {line.counted:,} images were counted; today there are {more}. What that changes is "
+            f"When this was billed {line.counted:,} images were {how}; today there are {more}. What that changes is "
             "an adjustment on a later invoice."
         )
     return document
+
+
+def _estimated(bill: Bill, snapshot: Mapping[str, Any] | None) -> Collection[tuple[str, date]]:
+    """Models and days whose images are estimates: as the snapshot keeps them, or as they are now."""
+    return (_images_of(snapshot) if snapshot is not None else (bill.estimates or NOTHING).images()).keys()
+
+
+def _images_of(snapshot: Mapping[str, Any]) -> dict[tuple[str, date], int]:
+    return Estimates(estimated_in(snapshot.get("estimates") or ())).images()
 
 
 def _frozen(line: _Line, models: set[str], snapshot: Mapping[str, Any] | None) -> dict[date, int] | None:
@@ -242,9 +268,12 @@ def _frozen(line: _Line, models: set[str], snapshot: Mapping[str, Any] | None) -
     if snapshot is None or line.counted is None or line.shown["kind"] in _COMMITTED:
         return None
     usage = snapshot["usage"]
-    if {each["model"] for each in usage["by_model"]} != models:
+    assumed = {at: images for at, images in _images_of(snapshot).items() if at[1] in line.days}
+    if {each["model"] for each in usage["by_model"]} | {model for model, _ in assumed} != models:
         return None
     kept = {date.fromisoformat(each["day"]): int(each["image_count"]) for each in usage["by_day"]}
+    for (_, day), images in assumed.items():
+        kept[day] = kept.get(day, 0) + images
     mine = {day: images for day, images in kept.items() if day in line.days}
     return mine if sum(mine.values()) == line.counted else None
 

@@ -13,7 +13,7 @@ derivative) are cut from the same sum in the same way, so they add up to the sam
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -25,6 +25,7 @@ from core.registry.lineage import is_owed
 from core.usage.intake.report import IMAGE, Output
 
 K = TypeVar("K", bound=Any)
+Share = Fraction | int
 VIDEO_FRAME: Output = "video_frame"
 _WORD_OF = {"preview": "previews", "upscale": "upscales", "rejected": "rejected"}  # as terms name them
 
@@ -50,6 +51,8 @@ class Timetable:
 
     def on(self, day: date) -> Terms:
         """The terms on a day; the first ones also before they began."""
+        if len(self._terms) == 1:
+            return self._terms[0]  # type: ignore[no-any-return]
         return self._terms[max(0, bisect_right(self._days, day) - 1)]  # type: ignore[no-any-return]
 
 
@@ -80,20 +83,37 @@ def share_images(cells: Iterable[Cell], terms_on: Timetable, key: Callable[[Cell
 
     For each model and calendar month the images sum up to the same whole number, whatever the key.
     """
-    exact: dict[tuple[str, date], dict[K, Fraction | int]] = defaultdict(lambda: defaultdict(int))
+    return cut_shares(billed_shares(cells, terms_on), key)
+
+
+def billed_shares(cells: Iterable[Cell], terms_on: Timetable) -> list[tuple[Cell, Share]]:
+    """The counts that are billed, each with what it comes to in images, exactly: to be cut by several keys."""
+    found: list[tuple[Cell, Share]] = []
     for cell in owed_cells(cells, terms_on):
-        share: Fraction | int = cell.image_count  # whole numbers while they can be: most are, and they are quicker
+        share: Share = cell.image_count  # whole numbers while they can be: most are, and they are quicker
         if cell.output != IMAGE:
             share *= weight(terms_on.on(cell.day), cell.output)
         if share:
-            exact[cell.model, cell.day.replace(day=1)][key(cell)] += share
+            found.append((cell, share))
+    return found
+
+
+def cut_shares(shares: Sequence[tuple[Cell, Share]], key: Callable[[Cell], K]) -> dict[tuple[str, K], int]:
+    """`share_images` for counts whose shares are known. Whole shares need no cutting: they add up as they are."""
     images: dict[tuple[str, K], int] = defaultdict(int)
-    for (model, _), shares in exact.items():
-        total: Fraction | int = 0
-        whole = 0
-        for each in sorted(shares):
-            total += shares[each]
-            if grown := int(total) - whole:
+    exact: dict[tuple[str, date], dict[K, Share]] = defaultdict(lambda: defaultdict(int))
+    whole = all(isinstance(share, int) for _, share in shares)
+    for cell, share in shares:
+        if whole:
+            images[cell.model, key(cell)] += share  # type: ignore[assignment]
+        else:
+            exact[cell.model, cell.day.replace(day=1)][key(cell)] += share
+    for (model, _), of_month in exact.items():
+        total: Share = 0
+        grown_to = 0
+        for each in sorted(of_month):
+            total += of_month[each]
+            if grown := int(total) - grown_to:
                 images[model, each] += grown
-                whole += grown
-    return dict(images)
+                grown_to += grown
+    return {of: count for of, count in images.items() if count}

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, select, tuple_
+from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from core.agreements.tables import AgreementModel
+from core.agreements.tables import Agreement, AgreementModel
+from core.database import among
 from core.registry.lineage import OWED_BY_DEFAULT
-from core.registry.tables import Model
+from core.registry.tables import Account, Model
 from core.usage.counts.counting import Cell
 from core.usage.tables import DailyCount
 
@@ -81,45 +82,51 @@ def usage(
 def cells_of(
     session: Session, licensee_id: int, agreement_id: int, start: date | None = None, end: date | None = None
 ) -> list[Cell]:
-    """The counts of the models that an agreement covers, on the days on which it covers them, within `[start, end)`."""
-    covered = (
-        select(AgreementModel.id)
-        .where(
-            AgreementModel.agreement_id == agreement_id,
-            AgreementModel.model_id == DailyCount.model_id,
-            AgreementModel.days.contains(DailyCount.day),
-        )
-        .exists()
+    """The counts of the models that an agreement covers, on the days on which it covers them, within `[start, end)`.
+
+    `licensee_id` is that of the agreement's account.
+    """
+    return cells_of_agreements(session, [agreement_id], start, end)[agreement_id]
+
+
+def cells_of_agreements(
+    session: Session, agreement_ids: Collection[int], start: date | None = None, end: date | None = None
+) -> dict[int, list[Cell]]:
+    """The same for many agreements at once, by id, each with the counts of its own licensee."""
+    covers = (AgreementModel.model_id == DailyCount.model_id) & AgreementModel.days.contains(DailyCount.day)
+    asked = (
+        _cells(AgreementModel.agreement_id, start, end)
+        .join(AgreementModel, covers)
+        .join(Agreement, Agreement.id == AgreementModel.agreement_id)
+        .join(Account, (Account.id == Agreement.account_id) & (Account.licensee_id == DailyCount.licensee_id))
+        .where(among(AgreementModel.agreement_id, agreement_ids))
     )
-    return _cells(session, licensee_id, covered, start, end)
+    found: dict[int, list[Cell]] = {id_: [] for id_ in agreement_ids}
+    for agreement_id, *cell in session.execute(asked):
+        found[agreement_id].append(Cell(*cell))
+    return found
 
 
 def cells_of_models(
     session: Session, licensee_id: int, slugs: Collection[str], start: date | None = None, end: date | None = None
 ) -> list[Cell]:
     """The counts of these models, whether or not an agreement covers them: what shadow billing starts from."""
-    return _cells(session, licensee_id, Model.slug.in_(slugs), start, end)
+    asked = _cells(DailyCount.licensee_id, start, end)
+    asked = asked.where(DailyCount.licensee_id == licensee_id, Model.slug.in_(slugs))
+    return [Cell(*cell) for _, *cell in session.execute(asked)]
 
 
-def _cells(
-    session: Session, licensee_id: int, which: ColumnElement[bool], start: date | None, end: date | None
-) -> list[Cell]:
+def _cells(of: Any, start: date | None, end: date | None) -> Select[Any]:
+    """Daily counts as cells, after what they are `of`; what was withdrawn whole is no usage any more."""
     via = aliased(Model)
-    groups = (Model.slug, DailyCount.day, via.slug, DailyCount.plan, DailyCount.role, DailyCount.output)
+    columns = (Model.slug, DailyCount.day, via.slug, DailyCount.plan, DailyCount.role, DailyCount.output)
     asked = (
-        select(*groups, func.sum(DailyCount.image_count))
+        select(of, *columns, DailyCount.image_count)  # a row of the table is a cell: its key is all of them
         .join_from(DailyCount, Model, Model.id == DailyCount.model_id)
         .join(via, via.id == DailyCount.via_model_id)
-        .where(DailyCount.licensee_id == licensee_id, which)
-        .group_by(*groups)
-        .having(func.sum(DailyCount.image_count) > 0)  # what was withdrawn whole is no usage any more
-        .order_by(*groups)
+        .where(DailyCount.image_count > 0)
+        .order_by(of, *columns)
     )
     if start:
         asked = asked.where(DailyCount.day >= start)
-    if end:
-        asked = asked.where(DailyCount.day < end)
-    return [
-        Cell(model, day, through, plan, role, output, int(count))
-        for model, day, through, plan, role, output, count in session.execute(asked)
-    ]
+    return asked.where(DailyCount.day < end) if end else asked

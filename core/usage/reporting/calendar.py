@@ -76,6 +76,15 @@ def calendar(
     return found
 
 
+def silent_models(
+    expected: Mapping[date, Collection[str]], counted: Mapping[date, Counted], zeros: Collection[Zero], today: date
+) -> dict[date, frozenset[str]]:
+    """For each missing day the models of which nothing is known: those that were not said to be zero on it."""
+    said = _zero_models(zeros, expected)
+    missing = [each.day for each in calendar(expected, counted, zeros, today) if each.state == "missing"]
+    return {day: frozenset(expected[day]) - said[day] for day in missing}
+
+
 def _zero_models(zeros: Iterable[Zero], expected: Collection[date]) -> Mapping[date, set[str | None]]:
     """For each expected day, the models that were said to be zero; None stands for all of them."""
     said: dict[date, set[str | None]] = {day: set() for day in expected}

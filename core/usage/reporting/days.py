@@ -1,5 +1,6 @@
 """The reporting calendars of agreements: what came on each day of the account's zone, and what did not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,7 +13,15 @@ from core.errors import NotFound
 from core.period import Period
 from core.registry.lineage import OWED_BY_DEFAULT
 from core.registry.tables import Account, Licensee
-from core.usage.reporting.calendar import CalendarDay, Counted, Zero, calendar, expected_days, missing_runs
+from core.usage.reporting.calendar import (
+    CalendarDay,
+    Counted,
+    Zero,
+    calendar,
+    expected_days,
+    missing_runs,
+    silent_models,
+)
 from core.usage.tables import DailyCount, Resolution, ZeroReport
 
 
@@ -48,6 +57,17 @@ class MissingDays:
         return sum(run.days for run in self.runs)
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Of days that are over: the models of which reports were expected, and those of which nothing was heard.
+
+    A model of which nothing was heard has neither usage nor a word of zero on a day without any usage.
+    """
+
+    expected: Mapping[date, frozenset[str]]
+    silent: Mapping[date, frozenset[str]]
+
+
 def expecting(session: Session, slug: str) -> Expecting:
     """The agreement with this slug, if it was ever signed."""
     found = _expecting(session, Agreement.slug == slug, limit=1)
@@ -63,6 +83,17 @@ def agreement_days(session: Session, of: Expecting, within: Period) -> list[Cale
         return []
     expected = expected_days(cover_of(session, of.agreement_id), shared, of.zone)
     return calendar(expected, _counted(session, of, shared), _zeros(session, of, shared), today_in(session, of.zone))
+
+
+def silence(session: Session, of: Expecting, within: Period) -> Silence:
+    """Which days of an agreement were heard of, model by model, as far as usage is rolled up."""
+    shared = of.term.overlap(within)
+    if shared is None:
+        return Silence({}, {})
+    today = today_in(session, of.zone)
+    expected = expected_days(cover_of(session, of.agreement_id), shared, of.zone)
+    over = {day: models for day, models in expected.items() if day < today}
+    return Silence(over, silent_models(over, _counted(session, of, shared), _zeros(session, of, shared), today))
 
 
 def missing_days(

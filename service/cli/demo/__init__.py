@@ -1,4 +1,4 @@
-"""`perimage demo`: one real month from reported images to issued invoices, on this machine."""
+"""`perimage demo`: months at a licensor's, one of them real, from reported images to invoices, on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from service.cli import app
-
-DEMO_PORT = 8765
 
 
 @app.command()
@@ -19,14 +17,16 @@ def demo(
     port: Annotated[
         int | None, typer.Option(help="Where the service listens.", show_default="8765, or any free one", min=0)
     ] = None,
+    months: Annotated[int, typer.Option(help="Months of history before the real one.", min=1, max=24)] = 6,
 ) -> None:
-    """Bill a month of a public image platform: 6,191,731 images, three agreements.
+    """Bill a month of a public image platform: 6,191,731 images, and the months around it.
 
-    Starts the whole stack (or uses the one that runs on DATA), applies a
-    catalogue, reports the month over HTTP as three platforms, lets the workers
-    count it, closes the month, issues the invoices with their PDFs, and checks
-    the totals against a recount of the input file. The counts are real, the
-    agreements a scenario. Running it again counts and bills nothing twice.
+    Starts the whole stack (or uses the one that runs on DATA), writes the
+    months before as they would have gone, reports the real one over HTTP as
+    three platforms, lets the workers count and bill it, and checks the totals
+    against a recount of the input file. It ends with an address and people to
+    sign in as. The counts are real, the agreements a scenario. Running it
+    again counts and bills nothing twice.
     """
     from service.cli.demo.stage import run_demo
     from service.cli.errors import refusals, say_no
@@ -34,7 +34,7 @@ def demo(
 
     with refusals():
         try:
-            agrees = run_demo(data, port, serve=serve)
+            agrees = run_demo(data, port, serve=serve, months=months)
         except StackError as error:
             say_no(str(error))
         if not agrees:

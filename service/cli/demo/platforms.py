@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import msgspec
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from core.errors import Conflict
+from core.period import Period
 from service.cli.demo.traffic import SHARES, reports_of
 
 _ATTEMPTS = 60  # a service that restarts is waited for; a report may be sent again without harm
@@ -30,14 +32,14 @@ class Sent:
         return self.statuses["duplicate"]
 
 
-def report_everything(url: str, keys: dict[str, str], console: Console) -> Sent:
-    """Every platform's reports, three platforms at once, with a progress bar."""
-    reports = {platform: list(reports_of(platform)) for platform in SHARES}
+def report_everything(url: str, keys: dict[str, str], month: Period, console: Console) -> Sent:
+    """Every platform's reports of a month, three platforms at once, with a progress bar."""
+    reports = {platform: list(reports_of(platform, month)) for platform in SHARES}
     total = sum(len(report["events"]) for some in reports.values() for report, _ in some)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     began = time.monotonic()
     with Progress(*columns, console=console) as bar, ThreadPoolExecutor(len(SHARES)) as pool:
-        task = bar.add_task("Reporting events over HTTP", total=total)
+        task = bar.add_task(f"Reporting {month.name} over HTTP, in events", total=total)
         results = list(
             pool.map(lambda name: _report(url, keys[name], reports[name], lambda n: bar.advance(task, n)), SHARES)
         )
@@ -51,18 +53,19 @@ def report_everything(url: str, keys: dict[str, str], console: Console) -> Sent:
     return sent
 
 
-def _report(url: str, key: str, reports: list[tuple[dict, bool]], advance: Callable[[int], None]) -> Sent:
+def _report(url: str, key: str, reports: list[tuple[dict[str, Any], bool]], advance: Callable[[int], None]) -> Sent:
     sent = Sent()
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
         for report, twice in reports:
             _send(client, report, sent)
-            if twice:  # the answer got lost, say, and the batch was put together again under a new id
-                _send(client, {**report, "report_id": f"{report['report_id']}-again"}, sent)
+            if twice:  # the answer got lost, say, and the batch was put together again under a new id and no number
+                again = {key: value for key, value in report.items() if key != "sequence"}
+                _send(client, {**again, "report_id": f"{report['report_id']}-again"}, sent)
             advance(len(report["events"]))
     return sent
 
 
-def _send(client: httpx.Client, report: dict, sent: Sent) -> None:
+def _send(client: httpx.Client, report: dict[str, Any], sent: Sent) -> None:
     body = msgspec.json.encode(report)
     answer = _answered(client, body)
     receipt = answer.json()

@@ -1,55 +1,63 @@
-"""The demo from curtain to curtain: stack, catalogue, reports, roll-up, close, issue, summary."""
+"""The demo from curtain to curtain: stack, past, reports over HTTP, roll-up, month's end, present, summary."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
-import yaml
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from config.settings import STACK_FILE, choose, settings
-from core.catalogue import apply as catalogue
-from core.catalogue.declare import parse_catalogue
-from core.registry.keys import parse_key
-from core.registry.queries import meter_key
-from core.registry.register import issue_key
+from config.settings import choose, settings
+from core.period import Period
+from core.signatures import Signer
 from service.cli.close import run_and_watch
 from service.cli.database import open_session
+from service.cli.demo.hooks import receiver
+from service.cli.demo.house import refuse_other_peoples_database, stack_on
+from service.cli.demo.kept import Kept
+from service.cli.demo.people import new_password
+from service.cli.demo.plan import MONTHS
 from service.cli.demo.platforms import report_everything
-from service.cli.demo.summary import build_summary, print_summary
-from service.cli.demo.traffic import DEMO_FILES, MONTH, SHARES, figures
+from service.cli.demo.scene import Scene
+from service.cli.demo.summary import build_summary, print_summary, print_who_signs_in
+from service.cli.demo.traffic import SHARES, figures
+from service.cli.demo.world import Step, scene_in, write_last_month, write_past, write_present
 from stack.process import StackError
 from stack.supervisor import Stack
 
 ROLLUP_PATIENCE = 120.0  # seconds until we say that the workers do not count
 
 
-def run_demo(data: Path | None, port: int | None, *, serve: bool) -> bool:
+def run_demo(data: Path | None, port: int | None, *, serve: bool, months: int = MONTHS) -> bool:
     """Runs the demo; True when every total agrees with the recount."""
     console = _console()
     choose(**({"data": data} if data else {}))
     folder = settings().data.absolute()
-    with _stack(folder, port, console) as stack:
+    home = folder / "demo"
+    home.mkdir(parents=True, exist_ok=True)
+    kept = Kept.read(home) or Kept(datetime.now(UTC).date(), months, new_password())
+    with stack_on(folder, port, console) as stack, receiver(kept.receiver_port) as hooks:
         choose(data=folder)
-        home = folder / "demo"
-        home.mkdir(parents=True, exist_ok=True)
         url = settings().service_url
-        _apply_catalogue(console)
-        keys = _keys(home / "keys.json")
-        sent = report_everything(url, keys, console)
-        _wait_for_rollup(url, keys, console)
-        run_and_watch(MONTH, issues=True)
-        summary = build_summary(url, keys, sent, home)
+        if kept.is_new:
+            _write_past(kept, home, hooks, console)
+        platforms = {platform: kept.keys[platform] for platform in SHARES}
+        month = kept.plan.last
+        sent = report_everything(url, platforms, month, console)
+        _wait_for_rollup(url, platforms, month, console)
+        if kept.state == "reporting":
+            run_and_watch(month, issues=True)
+            _write_present(kept, home, console)
+        summary = build_summary(url, platforms, month, sent, home)
         (home / "summary.json").write_text(json.dumps(summary["file"], indent=2) + "\n")
         print_summary(console, summary, home)
+        print_who_signs_in(console, url, kept.password, home)
         if serve:
-            _keep_serving(console, url, keys, stack)
+            _keep_serving(console, url, platforms, stack)
     return bool(summary["agrees"])
 
 
@@ -59,86 +67,60 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=110)
 
 
+def _write_past(kept: Kept, home: Path, hooks: str, console: Console) -> None:
+    """The months before the last one, and the last one of everybody who does not report it over HTTP."""
+    with open_session() as session:
+        refuse_other_peoples_database(session)
+    kept.receiver_port, kept.state = httpx.URL(hooks).port or 0, "writing"
+    kept.write(home)
+    with _bar(console, "Setting up") as step, _scene(kept) as scene:
+        write_past(scene, hooks, step)
+        write_last_month(scene, platforms={})
+        kept.keys, kept.state = scene.keys, "reporting"
+    kept.write(home)
+
+
+def _write_present(kept: Kept, home: Path, console: Console) -> None:
+    """The running month, once the last one is billed."""
+    kept.state = "writing"
+    kept.write(home)
+    with console.status(f"Writing {kept.plan.this.name} up to yesterday ..."), _scene(kept) as scene:
+        write_present(scene)
+    kept.state = "made"
+    kept.write(home)
+    console.print(f"Written: {kept.plan.this.name} up to yesterday, with what waits for somebody in it.")
+
+
 @contextmanager
-def _stack(folder: Path, port: int | None, console: Console) -> Iterator[Stack | None]:
-    """The stack that runs on the folder already, or a new one for as long as the demo lasts."""
-    if _runs(folder):
-        console.print(f"Using the stack that runs on {folder}.")
-        yield None
-        return
-    console.print(f"Starting PostgreSQL, Valkey, service, worker and beat on {folder} ...")
-    with _started(folder, port) as stack:
-        yield stack
+def _scene(kept: Kept) -> Iterator[Scene]:
+    """The demo's world in the database of the stack."""
+    ours = settings()
+    file = ours.signing_key_file
+    text = ours.signing_key or (file.read_text() if file else "")
+    signer = Signer.from_text(text) if text else None
+    with scene_in(ours.database_url, ours.database_owner_url, kept.plan, kept.password, signer) as scene:
+        scene.keys = dict(kept.keys)
+        yield scene
 
 
-def _started(folder: Path, port: int | None) -> Stack:
-    """A stack on the wanted port; without a wish, on the usual one or any other that is free."""
-    from service.cli.demo import DEMO_PORT
-
-    if port is not None or _port_is_free(DEMO_PORT):
-        return Stack(folder, port=DEMO_PORT if port is None else port)
-    return Stack(folder, port=0)
-
-
-def _port_is_free(port: int) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+@contextmanager
+def _bar(console: Console, first: str) -> Iterator[Step]:
+    """A progress bar, and what moves it on."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda said, done, total: bar.update(
+            task, description=said[:1].upper() + said[1:], completed=done, total=total
+        )
 
 
-def _runs(folder: Path) -> bool:
-    try:
-        stack = json.loads((folder / STACK_FILE).read_text())
-        os.kill(stack["pid"], 0)
-        return httpx.get(f"{stack['service_url']}/healthz", timeout=5).status_code == httpx.codes.OK
-    except (OSError, ValueError, KeyError, httpx.HTTPError):
-        return False
-
-
-def _apply_catalogue(console: Console) -> None:
-    """The scenario, with every fine-tuned model of the file as a derivative of its base family."""
-    document: dict[str, Any] = yaml.safe_load((DEMO_FILES / "catalogue.yaml").read_text())
-    for model in document["models"]:
-        model["derivatives"] = [
-            {"slug": figure.slug, "name": figure.name, "kind": "fine-tune", "owes": "base"}
-            for figure in figures()
-            if figure.family == model["slug"]
-        ]
-    with open_session() as session:
-        changes = catalogue.apply(session, parse_catalogue(document), datetime.now(UTC).date())
-        session.commit()
-    said = f"{len(changes.created)} things created" if changes.steps else "everything stands already"
-    console.print(f"Catalogue applied: {said}.")
-
-
-def _keys(file: Path) -> dict[str, str]:
-    """A meter key for each platform, kept for the next run; with permission to report the demo's month."""
-    kept: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
-    with open_session() as session:
-        for platform in SHARES:
-            parsed = parse_key(kept.get(platform, ""))
-            known = meter_key(session, parsed[0]) if parsed else None
-            if known is None or known.revoked_at is not None:
-                kept[platform] = issue_key(session, platform, "demo", MONTH.start, "the demo's month")
-        session.commit()
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(kept, indent=2) + "\n")
-    return kept
-
-
-def _wait_for_rollup(url: str, keys: dict[str, str], console: Console) -> None:
+def _wait_for_rollup(url: str, keys: dict[str, str], month: Period, console: Console) -> None:
     """Until the counts stop short of nothing that was reported; the worker counts by itself, asked by beat."""
     expected = sum(figure.image_count for figure in figures())
     began = time.monotonic()
     with console.status("The workers roll the events up ..."):
         while True:
-            counted = sum(counted_images(url, key) for key in keys.values())
+            counted = sum(counted_images(url, key, month) for key in keys.values())
             if counted >= expected:
                 break
             if time.monotonic() - began > ROLLUP_PATIENCE:
@@ -150,21 +132,17 @@ def _wait_for_rollup(url: str, keys: dict[str, str], console: Console) -> None:
     console.print(f"Rolled up {counted:,} images {time.monotonic() - began:.1f} s after the last report.")
 
 
-def counted_images(url: str, key: str) -> int:
+def counted_images(url: str, key: str, month: Period) -> int:
     """Images counted in the demo's month for the owner of a key."""
-    asked = {"from": MONTH.start.isoformat(), "to": MONTH.end.isoformat(), "group_by": "none"}
+    asked = {"from": month.start.isoformat(), "to": month.end.isoformat(), "group_by": "none"}
     answer = httpx.get(f"{url}/v1/usage", params=asked, headers={"Authorization": f"Bearer {key}"}, timeout=30)
     answer.raise_for_status()
     return sum(row["image_count"] for row in answer.json()["usage"])
 
 
 def _keep_serving(console: Console, url: str, keys: dict[str, str], stack: Stack | None) -> None:
-    console.rule()
-    console.print(f"Serving at [bold]{url}[/bold]  (API description: {url}/openapi.json)")
-    for platform, key in keys.items():
-        console.print(f"  meter key of {platform:<14} {key}", soft_wrap=True)
+    console.print(f"The API is described at {url}/openapi.json. With a meter key of a licensee's:", soft_wrap=True)
     first = next(iter(keys.values()))
-    console.print("Try it:")
     console.print(f'  curl -H "Authorization: Bearer {first}" {url}/v1/invoices', soft_wrap=True, highlight=False)
     if stack is None:
         console.print("The stack was running before and runs on.")

@@ -8,27 +8,32 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from core.period import Period
+from service.cli.demo.cast import FINANCE, MANAGERS
+from service.cli.demo.kept import FILE
 from service.cli.demo.platforms import Sent
 from service.cli.demo.recount import images_by_platform, totals_in_cents
-from service.cli.demo.traffic import FIGURES, MONTH, SHARES
+from service.cli.demo.traffic import FIGURES, SHARES
 
 CENTS = 100
 
 
-def build_summary(url: str, keys: dict[str, str], sent: Sent, home: Path) -> dict[str, Any]:
+def build_summary(url: str, keys: dict[str, str], month: Period, sent: Sent, home: Path) -> dict[str, Any]:
     """Fetches invoices and PDFs as each licensee would, and compares them with the recount."""
     expected_images = images_by_platform(FIGURES)
     expected_cents = totals_in_cents(expected_images)
-    invoices, problems, counted = [], [], 0
+    invoices: list[dict[str, Any]] = []
+    problems: list[str] = []
+    counted = 0
     for platform in SHARES:
         with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {keys[platform]}"}, timeout=60) as client:
-            images = _images_by_model(client)
+            images = _images_by_model(client, month)
             counted += sum(images.values())
             if images != dict(expected_images[platform]):
                 problems.append(f"{platform}: counted {images}, the file says {dict(expected_images[platform])}")
-            listed = _get(client, "/v1/invoices", {"period": MONTH.name})["invoices"]
+            listed = _get(client, "/v1/invoices", {"period": month.name})["invoices"]
             if len(listed) != 1:
-                problems.append(f"{platform}: {len(listed)} invoices for {MONTH.name}, expected one")
+                problems.append(f"{platform}: {len(listed)} invoices for {month.name}, expected one")
             for invoice in listed:
                 content = _get(client, f"/v1/invoices/{invoice['number']}")
                 pdf = home / f"{invoice['number']}.pdf"
@@ -57,8 +62,8 @@ def _get(client: httpx.Client, path: str, params: dict[str, str] | None = None) 
     return answer
 
 
-def _images_by_model(client: httpx.Client) -> dict[str, int]:
-    asked = {"from": MONTH.start.isoformat(), "to": MONTH.end.isoformat(), "group_by": "model"}
+def _images_by_model(client: httpx.Client, month: Period) -> dict[str, int]:
+    asked = {"from": month.start.isoformat(), "to": month.end.isoformat(), "group_by": "model"}
     return {row["model"]: row["image_count"] for row in _get(client, "/v1/usage", asked)["usage"]}
 
 
@@ -135,3 +140,22 @@ def _print_traffic(console: Console, summary: dict[str, Any]) -> None:
         )
     for problem in summary["problems"]:
         console.print(f"[red]Does not agree:[/red] {problem}")
+
+
+def print_who_signs_in(console: Console, url: str, password: str, home: Path) -> None:
+    """The address, and people on both sides. The password is this installation's own, and printed nowhere else."""
+    table = Table(title=f"Sign in at {url}/", title_justify="left")
+    for heading in ("as", "e-mail", "who may"):
+        table.add_column(heading, no_wrap=True)
+    may = {"admin": "do everything", "approver": "approve, release, issue", "clerk": "prepare", "viewer": "look"}
+    for email, name, role in FINANCE.values():
+        table.add_row(name, email, f"{may[role]}: finance, {role}")
+    for slug in ("palette-works", "northlight"):
+        email, name = MANAGERS[slug]
+        table.add_row(name, email, f"certify and dispute: portal of {slug}")
+    console.print()
+    console.print(table)
+    console.print(f"Password of all of them: [bold]{password}[/bold]", highlight=False)
+    console.print(
+        f"Made for this installation and kept in {home / FILE}, with a meter key of each licensee.", soft_wrap=True
+    )

@@ -11,11 +11,13 @@ from service.routes.finance import (
     invoice_acts,
     invoices,
     licensees,
+    notices,
     payments,
     runs,
     statements,
 )
 
 router = APIRouter()
-for room in (invoices, invoice_acts, runs, agreements, licensees, statements, payments, bank, audit, exports, access):
+_money = (invoices, invoice_acts, runs, agreements, licensees, statements, payments, bank)
+for room in (*_money, notices, audit, exports, access):
     router.include_router(room.router)

@@ -2,39 +2,17 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from core.agreements.contents import agreement_content, agreement_summaries
 from core.errors import NotFound
 from service.finance_caller import Eyes
-from service.pages import NEXT, After, Limit, next_mark, read_mark
+from service.pages import After, Limit, next_mark, read_mark
+from service.routes.agreements import AgreementPage, AgreementSummary
 from service.routes.finance.door import READS, READS_ONE, finance_router
 from service.routes.finance.shapes import SlugPath, SlugQuery
 
 router = finance_router("agreements")
-
-
-class FinanceAgreement(BaseModel):
-    """One agreement over `[starts_on, ends_on)`, days of `zone`; `ended_on` is the first day after an early end."""
-
-    slug: str
-    name: str
-    status: str = Field(examples=["signed"], description="draft, signed, ended, terminated or revoked")
-    licensor: str
-    licensee: str
-    currency: str = Field(examples=["USD"])
-    zone: str = Field(examples=["Europe/Berlin"])
-    starts_on: str
-    ends_on: str
-    ended_on: str | None
-    signed_at: str | None
-
-
-class FinanceAgreementPage(BaseModel):
-    """Agreements by slug."""
-
-    agreements: list[FinanceAgreement]
-    next: str | None = Field(default=None, description=NEXT)
 
 
 class Passage(BaseModel):
@@ -87,7 +65,7 @@ class AgreementActed(BaseModel):
     recorded_at: str
 
 
-class FinanceAgreementDetail(FinanceAgreement):
+class AgreementDetail(AgreementSummary):
     """An agreement with its terms, day by day, and what was done with it."""
 
     signed_by: list[str]
@@ -99,19 +77,19 @@ class FinanceAgreementDetail(FinanceAgreement):
 @router.get("/agreements", summary="Agreements", responses=READS)
 def list_agreements(
     session: Eyes, *, licensee: SlugQuery = None, limit: Limit = 100, after: After = None
-) -> FinanceAgreementPage:
+) -> AgreementPage:
     """Those of the licensor, by slug."""
     mark = read_mark(after, tuple[str])
     rows = agreement_summaries(session, licensee=licensee, after=mark[0] if mark else "", limit=limit)
-    return FinanceAgreementPage(
-        agreements=[FinanceAgreement(**row) for row in rows], next=next_mark(rows, limit, lambda row: (row["slug"],))
+    return AgreementPage(
+        agreements=[AgreementSummary(**row) for row in rows], next=next_mark(rows, limit, lambda row: (row["slug"],))
     )
 
 
 @router.get("/agreements/{agreement}", summary="One agreement", responses=READS_ONE)
-def get_agreement(session: Eyes, agreement: SlugPath) -> FinanceAgreementDetail:
+def get_agreement(session: Eyes, agreement: SlugPath) -> AgreementDetail:
     """Its terms as they hold after every amendment, signatures, and the days it covers."""
     try:
-        return FinanceAgreementDetail.model_validate(agreement_content(session, agreement))
+        return AgreementDetail.model_validate(agreement_content(session, agreement))
     except NotFound:
         raise NotFound("agreement_not_found", f"there is no agreement {agreement}") from None

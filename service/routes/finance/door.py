@@ -116,6 +116,7 @@ class Acting:
 
     def __init__(self, request: Request, caller: FinanceCaller, key: str | None) -> None:
         self.engine = request.app.state.finance_engine
+        self.settings = request.app.state.settings
         self.caller = caller
         self._named = None
         if key is not None:

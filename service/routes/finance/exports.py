@@ -20,6 +20,7 @@ from core.invoicing.exports import (
     revenue_rows,
 )
 from core.ledger.exports import JOURNAL_HEADER, journal_rows
+from core.period import Period
 from core.usage.counts.licensor_counts import DAILY_HEADER, daily_rows
 from service.finance_caller import Reader
 from service.routes.finance.csv_cells import csv_chunks
@@ -27,70 +28,63 @@ from service.routes.finance.door import READS, finance_router
 from service.routes.finance.shapes import MonthQuery, SlugQuery, month_of
 
 router = finance_router("exports")
-Rows = Callable[[Session], Iterator[tuple[object, ...]]]
+Header = tuple[str, ...]
+Lines = Iterator[tuple[object, ...]]
+OfMonth = Callable[[Session, FinanceCaller, Period | None, str | None], Lines]
 
 
-def _csv(header: tuple[str, ...]) -> Any:
+def _csv(header: Header) -> Any:
     columns = f"UTF-8, with the columns {', '.join(header)}."
     schema = {"schema": {"type": "string"}}
     return {**READS, 200: {"description": columns, "content": {"text/csv": schema}}}
 
 
-@router.get(
-    "/exports/journal.csv",
-    summary="The journal",
-    response_class=StreamingResponse,
-    responses=_csv(JOURNAL_HEADER),
-)
-def export_journal(
-    request: Request, caller: Reader, *, period: MonthQuery = None, licensee: SlugQuery = None
-) -> StreamingResponse:
-    """Every posting in the books, of a month by the day it counts for, or all."""
-    month = month_of(period)
-    return _streamed(
-        request,
-        caller,
-        "journal",
-        JOURNAL_HEADER,
-        lambda session: journal_rows(session, caller.licensor_id, period=month, licensee=licensee),
+def _export_of_month(name: str, summary: str, says: str, header: Header, rows: OfMonth) -> None:
+    """A route for what can be asked for by month and licensee."""
+
+    @router.get(
+        f"/exports/{name}.csv",
+        name=f"export_{name}",
+        summary=summary,
+        description=says,
+        response_class=StreamingResponse,
+        responses=_csv(header),
     )
+    def export(
+        request: Request, caller: Reader, *, period: MonthQuery = None, licensee: SlugQuery = None
+    ) -> StreamingResponse:
+        month = month_of(period)
+        return _streamed(request, caller, name, header, lambda session: rows(session, caller, month, licensee))
 
 
-@router.get(
-    "/exports/invoices.csv",
-    summary="Invoices and credit notes",
-    response_class=StreamingResponse,
-    responses=_csv(INVOICES_HEADER),
+_export_of_month(
+    "journal",
+    "The journal",
+    "Every posting in the books, of a month by the day it counts for, or all.",
+    JOURNAL_HEADER,
+    lambda session, caller, month, of: journal_rows(session, caller.licensor_id, period=month, licensee=of),
 )
-def export_invoices(
-    request: Request, caller: Reader, *, period: MonthQuery = None, licensee: SlugQuery = None
-) -> StreamingResponse:
-    """With where each stands now; drafts, too."""
-    month = month_of(period)
-    return _streamed(
-        request,
-        caller,
-        "invoices",
-        INVOICES_HEADER,
-        lambda session: invoice_rows(session, caller.licensor, period=month, licensee=licensee),
-    )
-
-
-@router.get(
-    "/exports/usage.csv", summary="Daily counts", response_class=StreamingResponse, responses=_csv(DAILY_HEADER)
+_export_of_month(
+    "invoices",
+    "Invoices and credit notes",
+    "With where each stands now; drafts, too.",
+    INVOICES_HEADER,
+    lambda session, caller, month, of: invoice_rows(session, caller.licensor, period=month, licensee=of),
 )
-def export_usage(
-    request: Request, caller: Reader, *, period: MonthQuery = None, licensee: SlugQuery = None
-) -> StreamingResponse:
-    """Images of the licensor's models by licensee, day and plan."""
-    month = month_of(period)
-    return _streamed(
-        request,
-        caller,
-        "usage",
-        DAILY_HEADER,
-        lambda session: daily_rows(session, caller.licensor_id, period=month, licensee=licensee),
-    )
+_export_of_month(
+    "usage",
+    "Daily counts",
+    "Images of the licensor's models by licensee, day and plan.",
+    DAILY_HEADER,
+    lambda session, caller, month, of: daily_rows(session, caller.licensor_id, period=month, licensee=of),
+)
+_export_of_month(
+    "revenue",
+    "Revenue",
+    "What issued documents ask for before tax, by month of service, licensee and model.",
+    REVENUE_HEADER,
+    lambda session, caller, month, of: revenue_rows(session, caller.licensor_id, period=month, licensee=of),
+)
 
 
 @router.get(
@@ -114,23 +108,8 @@ def export_ageing(
     )
 
 
-@router.get("/exports/revenue.csv", summary="Revenue", response_class=StreamingResponse, responses=_csv(REVENUE_HEADER))
-def export_revenue(
-    request: Request, caller: Reader, *, period: MonthQuery = None, licensee: SlugQuery = None
-) -> StreamingResponse:
-    """What issued documents ask for before tax, by month of service, licensee and model."""
-    month = month_of(period)
-    return _streamed(
-        request,
-        caller,
-        "revenue",
-        REVENUE_HEADER,
-        lambda session: revenue_rows(session, caller.licensor_id, period=month, licensee=licensee),
-    )
-
-
 def _streamed(
-    request: Request, caller: FinanceCaller, name: str, header: tuple[str, ...], rows: Rows
+    request: Request, caller: FinanceCaller, name: str, header: Header, rows: Callable[[Session], Lines]
 ) -> StreamingResponse:
     """Reads through the licensor's eyes. The first rows are read before the answer begins, so that a refusal is one."""
 

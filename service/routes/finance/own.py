@@ -13,6 +13,7 @@ from core.agreements.tables import Agreement
 from core.errors import Conflict, NotFound
 from core.invoicing.life.stands import find_invoice
 from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
+from core.notices.tables import Delivery, Notice, WebhookEndpoint
 from core.payments.tables import BankRow, Payment, PaymentAllocation
 from core.registry.tables import Account, Licensee
 from core.statements.tables import Dispute
@@ -68,6 +69,18 @@ def own_dispute(session: Session, caller: FinanceCaller, licensee: str, dispute_
     if found is None or found.licensor_id != caller.licensor_id:
         _missing("dispute", dispute_id)
     return found
+
+
+def own_endpoint(session: Session, caller: FinanceCaller, endpoint_id: int) -> WebhookEndpoint:
+    """A webhook endpoint by its id."""
+    return _by_id(session, caller, WebhookEndpoint, "endpoint", endpoint_id)
+
+
+def own_delivery(session: Session, caller: FinanceCaller, delivery_id: int) -> Delivery:
+    """A delivery of a notice by its id."""
+    asked = select(Delivery).join(Notice, Notice.id == Delivery.notice_id)
+    asked = asked.where(Delivery.id == delivery_id, Notice.licensor_id == caller.licensor_id)
+    return session.scalars(asked).one_or_none() or _missing("delivery", delivery_id)
 
 
 def own_run(session: Session, caller: FinanceCaller, run_id: int) -> BillingRun:

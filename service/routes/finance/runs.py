@@ -13,18 +13,17 @@ from starlette.responses import Response
 from core.access.keys import FinanceCaller
 from core.actors import Actor
 from core.agreements.tables import Agreement
-from core.audit.record import record
 from core.errors import Conflict, NotFound
 from core.invoicing.life.stands import name_of
 from core.invoicing.runs.control import resume, stop
 from core.invoicing.runs.previews import Previewed, preview_run
-from core.invoicing.runs.run import request_run
+from core.invoicing.runs.run import pieces_to_work, request_run
 from core.invoicing.tables import BillingRun, BillingRunItem, Invoice
 from core.money import Money
 from core.period import Period
 from core.registry.tables import Account, Licensee
 from service.finance_caller import Eyes
-from service.hints import hint
+from service.hints import hint_run
 from service.pages import NEXT, After, Limit, next_mark, read_mark
 from service.routes.finance.door import ACTS, READS, READS_ONE, Acting, acting, finance_router
 from service.routes.finance.invoice_acts import count_what_came
@@ -33,7 +32,6 @@ from service.routes.finance.shapes import Body, Id, Month, Nothing, written
 
 router = finance_router("runs")
 DRY_PAGE = 100  # agreements of one dry run: each is rated in full
-_HINTS = 1000  # the sweep finds the rest
 
 
 class RunRequest(Body):
@@ -118,8 +116,6 @@ def request_billing_run(request: Request, acts: Annotated[Acting, acting("close"
         found = _run(session, caller.licensor_id, run, 0, 1000)
         if not found.progress.agreements:
             raise Conflict("nothing_to_close", f"no signed agreement began before the end of {month.name}")
-        detail = {"period": month.name, "issue": said.issue, "agreements": found.progress.agreements}
-        record(session, caller.licensor_id, caller.actor, "run.requested", f"run {run.id}", detail)
         made[:] = [run.id]
         return found
 
@@ -288,7 +284,5 @@ def _previewed(each: Previewed) -> RunItem:
 def _hint(acts: Acting, run_id: int) -> None:
     """Tells the workers; a hint that is lost costs a little time."""
     with Session(acts.engine) as session:
-        ids = session.scalars(select(BillingRunItem.agreement_id).filter_by(run_id=run_id).limit(_HINTS)).all()
-    for agreement_id in ids:
-        if not hint("worker.tasks.work_item", run_id, agreement_id):
-            return
+        pieces = pieces_to_work(session, run_id)
+    hint_run(run_id, len(pieces))

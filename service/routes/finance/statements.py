@@ -1,11 +1,9 @@
 """Statements of what was counted, as the licensor makes and settles them."""
 
-from dataclasses import asdict
-from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Query, Request
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -13,68 +11,33 @@ from core.audit.record import record
 from core.errors import NotFound, Unavailable
 from core.period import Period
 from core.statements.attest import MAX_IMAGES, attest, reject
-from core.statements.queries import disputes_of, envelope_of, statement_numbered, statements
+from core.statements.queries import envelope_of, proof_of, statement_numbered, statements
 from core.statements.settle import agree
-from core.statements.tables import Dispute, Settlement, Statement
+from core.statements.tables import Statement
 from service.finance_caller import Eyes, Reader
 from service.routes.finance.door import ACTS, READS, READS_ONE, Acting, acting, finance_router
 from service.routes.finance.invoice_acts import count_what_came
 from service.routes.finance.own import own_dispute, own_licensee
 from service.routes.finance.shapes import Body, Id, Month, Slug, SlugPath, SlugQuery, Why
+from service.routes.statement_shapes import (
+    Number,
+    OwnTotals,
+    StatementDisputes,
+    StatementFile,
+    StatementList,
+    StatementProof,
+    TotalsCompared,
+    compared,
+)
 
 router = finance_router("statements")
 Statements = Annotated[Acting, acting("statements")]
-Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="the statement's number in the account's chain")]
 
 
-class FinanceStatement(BaseModel):
-    """A statement in a list. `standing`: open, certified, disputed, settled or replaced."""
+class LicenseesTotals(OwnTotals):
+    """Whose totals, the month, and the totals as CSV or as rows."""
 
-    licensor: str
-    licensee: str
-    number: int
-    period: str = Field(examples=["2026-10"])
-    revision: int
-    image_count: int
-    event_count: int
-    made_at: str
-    hash: str
-    standing: str
-    open_disputes: int
-
-
-class FinanceStatementList(BaseModel):
-    """The newest statements first."""
-
-    statements: list[FinanceStatement]
-
-
-class StatementContent(BaseModel):
-    """What was signed: counts by model, day and plan, the reporting calendar, and the root over the events."""
-
-    model_config = ConfigDict(extra="allow")
-    licensor: str
-    licensee: str
-    number: int
-    revision: int
-    previous_hash: str | None
-    made_at: str
-    counts: list[Any]
-
-
-class StatementSignature(BaseModel):
-    """By which key it was signed."""
-
-    algorithm: str
-    key_id: str
-    value: str
-
-
-class StatementFile(BaseModel):
-    """The file that `perimage verify-statement` checks with the public key alone."""
-
-    statement: StatementContent
-    signature: StatementSignature
+    licensee: Slug
 
 
 class MakeStatement(Body):
@@ -92,28 +55,6 @@ class StatementMade(BaseModel):
     period: str
     hash: str
     new: bool
-
-
-class StatementDispute(BaseModel):
-    """A line that the licensee says is wrong, and how that ended: open, agreed or rejected."""
-
-    dispute_id: int
-    model: str
-    day: date
-    plan: str | None
-    stated: int
-    claimed: int
-    reason: str
-    actor: str
-    outcome: str
-    agreed: int | None
-    answer: str | None
-
-
-class StatementDisputes(BaseModel):
-    """What was disputed of a statement."""
-
-    disputes: list[StatementDispute]
 
 
 class SettleDispute(Why):
@@ -134,9 +75,8 @@ class DisputeSettled(BaseModel):
 @router.get("/statements", summary="Statements", responses=READS)
 def list_statements(
     session: Eyes, caller: Reader, *, licensee: SlugQuery = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> FinanceStatementList:
-    rows = statements(session, licensor=caller.licensor, licensee=licensee, limit=limit)
-    return FinanceStatementList(statements=[FinanceStatement(**asdict(row)) for row in rows])
+) -> StatementList:
+    return StatementList.of(statements(session, licensor=caller.licensor, licensee=licensee, limit=limit))
 
 
 @router.get("/statements/{licensee}/{number}", summary="One statement with its signature", responses=READS_ONE)
@@ -146,8 +86,41 @@ def get_statement(session: Eyes, caller: Reader, licensee: SlugPath, number: Num
 
 @router.get("/statements/{licensee}/{number}/disputes", summary="What was disputed of it", responses=READS_ONE)
 def list_statement_disputes(session: Eyes, caller: Reader, licensee: SlugPath, number: Number) -> StatementDisputes:
-    found = disputes_of(session, _statement(session, caller.licensor, licensee, number))
-    return StatementDisputes(disputes=[_shown(dispute, settlement) for dispute, settlement in found])
+    return StatementDisputes.of(session, _statement(session, caller.licensor, licensee, number))
+
+
+@router.get("/statements/{licensee}/{number}/proof", summary="That an event is in it", responses=READS_ONE)
+def get_statement_proof(
+    request: Request,
+    caller: Reader,
+    licensee: SlugPath,
+    number: Number,
+    event_id: Annotated[str, Query(min_length=1, max_length=255, examples=["9a1f6c1e-8f5e-4a0e-9d0a-6d1f4d9d7c11"])],
+) -> StatementProof:
+    """The event as it was counted, and the path from it to the statement's root. Single events are the licensee's own:
+    only one that a statement to this licensor counts is shown.
+    """
+    with Session(request.app.state.finance_engine) as session:
+        found = _statement(session, caller.licensor, licensee, number)
+        return StatementProof.model_validate(proof_of(session, found, event_id))
+
+
+@router.post(
+    "/reconciliations",
+    summary="Compare a licensee's own daily totals with what was counted",
+    response_model=TotalsCompared,
+    responses=ACTS,
+)
+def reconcile_totals(acts: Statements, said: LicenseesTotals) -> Response:
+    """Every day and model that differs, the sums, and whether the whole differs by more than the threshold. Nothing is
+    stored but the answer, under its key.
+    """
+
+    def act(session: Session) -> TotalsCompared:
+        own_licensee(session, acts.caller, said.licensee)
+        return compared(session, acts.caller.licensor, said.licensee, said)
+
+    return acts.once(act)
 
 
 @router.post("/statements", summary="Make a month's statement", response_model=StatementMade, responses=ACTS)
@@ -204,19 +177,3 @@ def _statement(session: Session, licensor: str, licensee: str, number: int) -> S
         return statement_numbered(session, licensor, licensee, number)
     except NotFound:
         raise NotFound("statement_not_found", f"there is no statement {number} of {licensee}") from None
-
-
-def _shown(found: Dispute, settlement: Settlement | None) -> StatementDispute:
-    return StatementDispute(
-        dispute_id=found.dispute_id,
-        model=found.model,
-        day=found.day,
-        plan=found.plan,
-        stated=found.stated,
-        claimed=found.claimed,
-        reason=found.reason,
-        actor=found.actor,
-        outcome=settlement.outcome if settlement else "open",
-        agreed=settlement.agreed if settlement else None,
-        answer=settlement.reason if settlement else None,
-    )

@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from core.access import passwords
 from core.access.credentials import MACHINE, email_of, machine_of, parse_finance_key, scopes_of
 from core.access.eyes import licensor_eyes
 from core.access.keys import caller_of, issue_machine_key, issue_user_key, keys_of, revoke_finance_key
@@ -24,6 +25,7 @@ from tests.trade import Trade
 ROOT = Actor("root", "admin")
 CLERK = Actor("clerk@example.com", "clerk")
 PASSWORD = "a long enough one"
+AT_FULL_COST = passwords._hasher  # what the product hashes with; elsewhere tests take a shorter way
 
 
 @pytest.fixture
@@ -128,11 +130,13 @@ def test_finance_keys_and_meter_keys_are_not_taken_for_each_other(session: Sessi
     assert parse_finance_key(text_.replace("pfk", "pmk")) is None
 
 
-def test_passwords_are_long_and_salted() -> None:
+def test_passwords_are_long_and_salted_and_hashed_at_full_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_hasher", AT_FULL_COST)
     for bad in ("short", "x" * 201, "\ud800" * 20):
         with pytest.raises(InvalidInput):
             hash_of(bad)
     one = hash_of(PASSWORD)
+    assert one.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     assert one != hash_of(PASSWORD) and fits(PASSWORD, one) and not fits(PASSWORD + " ", one) and not fits("", None)
 
 

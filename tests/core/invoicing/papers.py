@@ -9,8 +9,16 @@ from typing import Any
 
 import pypdfium2
 
+from core.invoicing.paper.document import render_pdf
+
 SAMPLE = Path(__file__).with_name("sample_invoice.json")
 REVERSE_CHARGE = "Reverse charge: the recipient is liable for the tax."
+BANK = {
+    "iban": "DE02120300000000202051",
+    "bic": "BYLADEM1001",
+    "account_holder": "Owl Labs Treasury",
+    "bank_name": "DKB",
+}
 EXEMPT = "Interest for late payment is no supply and bears no tax."
 
 
@@ -75,3 +83,22 @@ def pages_of(pdf: bytes) -> list[str]:
     """The text of each page as a reader copies it. pdfium reports a hyphen at the end of a line as U+FFFE."""
     read = [page.get_textpage().get_text_range().replace("\ufffe", "-") for page in pypdfium2.PdfDocument(pdf)]
     return [re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n")).strip() for text in read]
+
+
+def pages(pdf: bytes) -> list[str]:
+    """The text of each page, without thin spaces between digits and without line breaks.
+
+    pdfium reports a hyphen at the end of a line as U+FFFE.
+    """
+    read = [page.get_textpage().get_text_range().replace("\ufffe", "-") for page in pypdfium2.PdfDocument(pdf)]
+    return [re.sub(r"\s+", " ", re.sub(r"(?<=\d)\u202f(?=\d)", "", text)) for text in read]
+
+
+def text_of(invoice: dict[str, Any]) -> str:
+    """The text of the whole invoice, in one line."""
+    return " ".join(pages(render_pdf(invoice)))
+
+
+def line_of(invoice: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The sample's last line with its workings left out, so that only what the test wants is printed."""
+    return {**invoice["lines"][-1], "workings": [], **changes}

@@ -13,14 +13,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.invoicing.documents import make_document, why_no_einvoice
+from core.invoicing.documents import logo_of, make_document, why_no_einvoice
 from core.invoicing.paper.attachments import DAY_COLUMNS, LINE_COLUMNS, daily_counts_csv, lines_csv
 from core.invoicing.paper.document import render_pdf
 from core.invoicing.queries import invoice_document
 from core.invoicing.tables import Invoice, InvoiceDocument
-from tests.core.invoicing.papers import billed_in, credit_note, pages_of, sample
+from core.registry.brand import Brand
+from core.registry.pictures import picture_of
+from core.registry.register import change_brand
+from tests.core.invoicing.papers import BANK, billed_in, credit_note, pages_of, sample
 from tests.core.invoicing.people import OCTOBER, issued
 from tests.trade import Trade, flat
+
+LOGO = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 3"><rect width="9" height="3" fill="#123"/></svg>'
 
 
 def rows_of(content: bytes) -> list[dict[str, str]]:
@@ -65,6 +70,25 @@ def test_attachments_that_were_lost_are_made_and_the_pdf_is_left_alone(session: 
     session.flush()
     assert make_document(session, invoice.id).content == b"as sent"
     assert set(kept(session)) == {"pdf", "lines.csv", "daily_counts.csv"}
+
+
+def test_an_invoice_keeps_the_look_and_the_bank_it_was_issued_with(session: Session, trade: Trade) -> None:
+    old, new = (picture_of(LOGO.replace(b"#123", colour)) for colour in (b"#123456", b"#654321"))
+    change_brand(session, "guild", Brand("#1b4d89", "", old))
+    session.expire_all()
+    invoice = documented(session, trade, bank=BANK)
+    first = kept(session)["pdf"]
+    frozen = {**json.loads(json.dumps(invoice.snapshot)), "content_hash": invoice.content_hash}
+    assert frozen["licensor"]["colours"] == {"ink": "#1b4d89", "accent": "#1b4d89"}
+    assert frozen["licensor"]["logo_sha256"] == old.sha256
+    assert frozen["billing"]["bank"] == BANK
+    change_brand(session, "guild", Brand("#4a1026", "", new))
+    trade.accounts["north"].bank = {}
+    session.commit()
+    logo = logo_of(session, frozen)
+    assert logo is not None and logo.content == old.content
+    assert render_pdf(frozen, template=first.template, logo=logo) == first.content
+    assert "IBAN: DE02 1203 0000 0000 2020 51" in "".join(pages_of(first.content))
 
 
 def test_an_account_that_asks_for_e_invoices_gets_them(session: Session, trade: Trade) -> None:

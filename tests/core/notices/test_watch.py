@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.database import licensee_eyes
 from core.invoicing.life.approve import hold, release
+from core.notices.deliver import claim
 from core.notices.queries import notices
 from core.notices.tables import Delivery, Notice
 from core.notices.watch import watch, watch_days
@@ -66,6 +67,24 @@ def test_an_invoice_is_told_when_issued_when_due_soon_and_when_overdue_each_once
     assert of_invoices(swept(session, now + 30 * DAY)) == []
     assert of_invoices(swept(session, now + 31 * DAY)) == [f"invoice.overdue {invoice.number}"]
     assert of_invoices(swept(session, now + 40 * DAY)) == []
+
+
+def test_each_is_written_to_in_its_own_language(session: Session, till: Till) -> None:
+    account = till.trade.account("north")
+    account.language, account.locale = "de", "de-CH"
+    till.invoice(1_250_00, due_in=30)
+    swept(session, datetime.now(UTC) + 31 * DAY)
+    asked = select(Delivery).join(Notice, Notice.id == Delivery.notice_id).where(Notice.kind == "invoice.overdue")
+    tongues = {row.address: (row.language, row.locale) for row in session.scalars(asked)}
+    assert tongues == {
+        "ann@north.example": ("de", "de-CH"),
+        "bob@north.example": ("de", "de-CH"),
+        "owner@guild.example": ("en", ""),
+    }
+    parcel = claim(session, timedelta(minutes=5), datetime.now(UTC) + 40 * DAY)
+    assert parcel is not None and (parcel.address, parcel.language, parcel.locale) == (
+        *("ann@north.example", "de", "de-CH"),
+    )
 
 
 def test_today_is_the_accounts(session: Session) -> None:

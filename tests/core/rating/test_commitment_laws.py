@@ -18,7 +18,7 @@ from core.rating.shortfall import reckonings
 from tests.core.rating.random_contracts import DAY, MODELS, Case, cases
 
 some = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -16,9 +16,9 @@ from tests.oracle import count_events
 from tests.oracle import owed as oracle_owed
 
 many = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-some = settings(many, max_examples=80)
+some = settings(many, max_examples=50)
 nightly = settings(many, max_examples=5000)
 
 Billed = dict[LineKey, tuple[int, int]]

@@ -55,6 +55,29 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(perimage, file, database_url)
     assert rows(database_url, "licensors") == 0
 
 
+def test_a_logo_is_taken_from_beside_the_file_and_looked_at_first(perimage, file, database_url):
+    perimage("apply", file)
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 3"><path d="{}"/></svg>'
+    (file.parent / "art").mkdir()
+    file.write_text(
+        SMALL.replace("invoice_prefix: GLD", "invoice_prefix: GLD, brand: {logo: art/l.svg, colour: '#1b4d89'}")
+    )
+    for content, said in (
+        (None, "licensors[0].brand.logo: there is no file"),
+        ("x" * 300_000, "licensors[0].brand.logo: the file has 300,000 bytes"),
+        (svg.format("M0 0h9v3z") + "<script/>", "licensors[0].brand.logo: this is not well-formed SVG"),
+    ):
+        if content is not None:
+            (file.parent / "art/l.svg").write_text(content)
+        refused = perimage("apply", file)
+        assert refused.exit_code != 0 and said in refused.stderr, refused.stderr
+    (file.parent / "art/l.svg").write_text(svg.format("M0 0h9v3z"))
+    applied = perimage("apply", file)
+    assert applied.exit_code == 0, applied.stderr
+    assert "brand.logo: nothing -> SVG" in applied.stdout
+    assert rows(database_url, "pictures") == 1
+
+
 def test_names_with_brackets_are_shown_as_they_are(perimage, file):
     perimage("apply", file)
     file.write_text(SMALL.replace("SD [1]", "SD [bold]2[/bold]"))

@@ -9,17 +9,20 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import psycopg
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from core.database import make_engine
 from core.period import Period
+from tests.conftest import _create, _drop, _on
 from tests.core.invoicing.drafts.test_close import issue_month
 from tests.service.cli.conftest import Perimage
 from tests.trade import Trade, flat
@@ -27,11 +30,43 @@ from tests.trade import Trade, flat
 PROGRAM = "from service.cli import main; main()"
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The program in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, "quote", *words], cwd=folder, capture_output=True, text=True, check=False
+@pytest.fixture(scope="module")
+def nothing_stored(database_server: str, migrated_template: str) -> Iterator[str]:
+    """A database that may only be read, for all that leave nothing behind."""
+    name = f"{migrated_template}_quotes"
+    _create(database_server, name, migrated_template)
+    with psycopg.connect(database_server, autocommit=True) as owner:
+        owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    yield _on(database_server, name)
+    _drop(database_server, name)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The one that nobody can write to, but for those who ask for one of their own."""
+    return str(request.getfixturevalue("owner_url" if "owner_url" in request.fixturenames else "nothing_stored"))
+
+
+def test_the_program_answers_in_a_process_of_its_own(project_folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "quote", "stacked", "--images", "1000", "--json"],
+        cwd=project_folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["total"] == "6.10"
+
+
+@pytest.fixture
+def asked(perimage: Perimage) -> Any:
+    def ask(*words: str) -> Any:
+        done = perimage("quote", *words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    return ask
 
 
 @pytest.mark.parametrize(
@@ -47,20 +82,8 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         ("stacked --images 1000", "6.10"),
     ],
 )
-def test_the_worked_numbers_of_the_trade(project_folder: Path, words: str, total: str) -> None:
-    done = run(project_folder, *words.split(), "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["total"] == total
-
-
-@pytest.fixture
-def asked(perimage: Perimage) -> Any:
-    def ask(*words: str) -> Any:
-        done = perimage("quote", *words, "--json")
-        assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
-
-    return ask
+def test_the_worked_numbers_of_the_trade(asked: Any, words: str, total: str) -> None:
+    assert asked(*words.split())["total"] == total
 
 
 def numbers(text: str) -> set[Decimal]:
@@ -191,13 +214,27 @@ def test_the_curve_is_drawn_into_a_file(perimage: Perimage, tmp_path: Path) -> N
         ("anima-flat anima-flat --images 1", "anima-flat is there twice"),
         ("sd3-enterprise --images 1 --effective-on 2026-02-01", "needs changes"),
         ("sd3-enterprise --images 1 --effective-on tomorrow --set payment_days=1", "--effective-on"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence_and_exit_code_2(perimage: Perimage, words: str, says: str) -> None:
+    assert_one_sentence(perimage, words, says)
+
+
+@pytest.mark.usefixtures("owner_url")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
         ("--agreement nothing --images 1", "there is no agreement called nothing"),
         ("anima-flat --usage-of nobody --from 2026-01 --to 2026-02", "no licensee called nobody"),
         ("anima-flat --usage-of nobody", "say which months"),
         ("anima-flat --usage-of nobody --images 5", "recorded usage says how many"),
     ],
 )
-def test_what_makes_no_sense_is_one_sentence_and_exit_code_2(perimage: Perimage, words: str, says: str) -> None:
+def test_what_is_not_on_record_is_one_sentence_and_exit_code_2(perimage: Perimage, words: str, says: str) -> None:
+    assert_one_sentence(perimage, words, says)
+
+
+def assert_one_sentence(perimage: Perimage, words: str, says: str) -> None:
     done = perimage("quote", *words.split())
     assert done.exit_code == 2, done.output
     assert says in done.stderr
@@ -211,9 +248,9 @@ def test_help_teaches_with_examples(perimage: Perimage) -> None:
 
 
 @pytest.fixture
-def billed(database_url: str) -> Any:
+def billed(owner_url: str) -> Any:
     """A year's ten months of usage, nine of them invoiced."""
-    engine: Engine = make_engine(database_url)
+    engine: Engine = make_engine(owner_url)
     with Session(engine) as session:
         trade = Trade(session)
         agreement = trade.agreement(fees=[flat("sd-1", "0.01")])

@@ -21,6 +21,8 @@ from core.invoicing.life.issue import issue
 from core.invoicing.runs.run import request_run
 from core.invoicing.tables import InvoiceDocument
 from core.money import Money
+from core.notices.deliver import send_test
+from core.notices.endpoints import add_endpoint
 from core.payments.apply import allocate, record_payment, source_of_payment
 from core.payments.bank_statements import import_statement
 from core.payments.tables import BankRow
@@ -29,6 +31,7 @@ from core.registry.tables import Licensor
 from core.signatures import Signer
 from core.statements.attest import attest, dispute
 from core.usage.counts.rollup import roll_up
+from core.usage.tables import UsageEvent
 from tests.door import Door
 from tests.trade import Trade, flat
 
@@ -121,6 +124,8 @@ def _house(session: Session, trade: Trade, slug: str, short: str) -> House:
     bank = f"date,amount,payer,reference\n{TODAY},77.00,{slug} payer,{spare.number}\n".encode()
     import_statement(session, ROOT, trade.licensor.id, name=f"{slug}-bank-1", content=bank, currency="USD")
     row = session.scalars(select(BankRow).filter_by(licensor_id=trade.licensor.id)).one()
+    hooks = add_endpoint(session, ROOT, trade.licensor.id, f"https://hooks.{slug}.example/", kinds=["invoice.issued"])
+    delivery = send_test(session, ROOT, hooks.id)
     run = request_run(session, LAST, issues=False, licensor_id=trade.licensor.id)
     session.commit()
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -141,6 +146,9 @@ def _house(session: Session, trade: Trade, slug: str, short: str) -> House:
         "application_id": str(application.id),
         "row_id": str(row.id),
         "run_id": str(run.id),
+        "endpoint_id": str(hooks.id),
+        "delivery_id": str(delivery.id),
+        "event_id": session.scalars(select(UsageEvent.event_id).filter_by(model=model)).first() or "",
         "number": str(statement.number),
         "dispute_id": str(disputed.dispute_id),
         "kind": "pdf",

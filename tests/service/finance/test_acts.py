@@ -141,7 +141,8 @@ LEAST = {
         *("finance_record_one_payment", "finance_apply_payment", "finance_release_application"),
         *("finance_apply_payments_of_licensee", "finance_confirm_bank_row", "finance_set_bank_row_aside"),
         *("finance_import_bank_statement", "finance_make_statement", "finance_request_billing_run"),
-        *("finance_stop_billing_run", "finance_resume_billing_run"),
+        *("finance_stop_billing_run", "finance_resume_billing_run", "finance_send_webhook_test"),
+        *("finance_replay_missed_notices", "finance_replay_notice_delivery"),
     },
     "approver": {
         *("finance_release_invoice", "finance_approve_invoice", "finance_issue_invoice", "finance_void_invoice"),
@@ -149,7 +150,15 @@ LEAST = {
         *("finance_settle_invoice_dispute", "finance_add_adjustment", "finance_settle_statement_dispute"),
         "finance_refund_payment",
     },
-    "admin": {"finance_revoke_key"},
+    "admin": {
+        "finance_revoke_key",
+        "finance_add_webhook_endpoint",
+        "finance_change_webhook_endpoint",
+        "finance_switch_webhook_endpoint_off",
+        "finance_switch_webhook_endpoint_on",
+        "finance_rotate_webhook_secret",
+    },
+    "viewer": {"finance_reconcile_totals"},
 }
 MORE = {
     "finance_request_billing_run": {"period": LAST.name},

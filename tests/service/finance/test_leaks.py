@@ -35,6 +35,13 @@ BODIES: dict[str, Any] = {
     "finance_revoke_key": None,
     "finance_stop_billing_run": None,
     "finance_resume_billing_run": None,
+    "finance_change_webhook_endpoint": {"kinds": ["invoice.overdue"]},
+    "finance_switch_webhook_endpoint_off": WHY,
+    "finance_switch_webhook_endpoint_on": None,
+    "finance_rotate_webhook_secret": None,
+    "finance_send_webhook_test": None,
+    "finance_replay_missed_notices": {"days": 3},
+    "finance_replay_notice_delivery": None,
 }
 # Acts that name things in their body: their fields, by the name of what they name.
 NAMED_IN_BODY: dict[str, dict[str, Any]] = {
@@ -42,6 +49,8 @@ NAMED_IN_BODY: dict[str, dict[str, Any]] = {
         "licensee": "{licensee}", "amount": "1.00", "currency": "USD", "received_on": str(TODAY), "reference": "new-1",
     },
     "finance_make_statement": {"licensee": "{licensee}", "period": LAST.name},
+    "finance_reconcile_totals": {"licensee": "{licensee}", "period": LAST.name, "rows": []},
+    "finance_add_webhook_endpoint": {"licensee": "{licensee}", "url": "https://hooks.example.com/"},
 }  # fmt: skip
 ANYBODYS = {"finance_get_me", "finance_request_billing_run", "finance_import_bank_statement"}
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
@@ -132,8 +141,9 @@ def test_the_same_requests_about_ones_own_things_are_not_refused_as_unknown(
         name = operation["operationId"]
         url = filled(path, finance.names(), name)
         if method == "get":
-            params = {"period": finance.names()["before"]} if name == "finance_get_licensee_usage" else {}
-            answer = finance.get(url, "admin", **params)
+            asked = {"finance_get_licensee_usage": "period", "finance_get_statement_proof": "event_id"}.get(name)
+            found = {"period": finance.names()["before"], "event_id": finance.names()["event_id"]}
+            answer = finance.get(url, "admin", **({asked: found[asked]} if asked else {}))
             assert answer.status_code == 200, (name, answer.text)
         elif "{" in path and name != "finance_revoke_key":
             answer = finance.post(url, BODIES[name])

@@ -1,6 +1,7 @@
 """Notices by e-mail to a real SMTP server: plain words, stable ids, encryption, and names that try to add headers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -45,16 +46,22 @@ def plain(office: PostOffice) -> str:
 def test_a_letter_says_in_plain_words_what_happened(office: PostOffice) -> None:
     assert send_mail(parcel(), plain(office), FROM).result == "delivered"
     letter = read(office)
-    assert letter["subject"] == "Invoice GLD-000007 from Zunft & Söhne: USD 18504.00"
+    assert letter["subject"] == "Invoice GLD-000007 from Zunft & Söhne: 18,504.00 USD"
     [sender] = letter["from"].addresses
     assert (sender.display_name, sender.addr_spec) == ("Zunft & Söhne", FROM)
     assert (letter["to"], office.letters[0].rcpt_tos) == ("ap@north.example", ["ap@north.example"])
     assert letter["auto-submitted"] == "auto-generated"
     assert letter.get_content_type() == "text/plain"
     assert " ".join(letter.get_content().split()) == (
-        "Zunft & Söhne has issued invoice GLD-000007 to North for 2026-10, agreement deal: USD 18504.00. "
-        "It is due on 2026-12-01."
+        "Zunft & Söhne has issued invoice GLD-000007 to North for October 2026, agreement deal: 18,504.00 USD. "
+        "It is due on December 1, 2026."
     )
+
+
+def test_a_letter_is_in_the_language_and_the_numbers_of_its_account(office: PostOffice) -> None:
+    assert send_mail(replace(parcel(), language="de", locale="de-CH"), plain(office), FROM).result == "delivered"
+    assert read(office)["subject"] == "Rechnung GLD-000007 von Zunft & Söhne: 18’504.00 USD"
+    assert "Sie ist am 1. Dezember 2026 fällig." in " ".join(read(office).get_content().split())
 
 
 def test_a_repeat_has_the_same_message_id_and_another_delivery_another(office: PostOffice) -> None:

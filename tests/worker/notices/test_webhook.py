@@ -58,6 +58,16 @@ def test_a_receiver_verifies_the_signature_with_the_published_package(receiver: 
     assert not receiver.got[-1].verified
 
 
+def test_while_a_secret_is_changed_a_receiver_with_either_verifies(receiver: Receiver) -> None:
+    new = new_secret()
+    for known in (SECRET, new):
+        receiver.secret = known
+        send_webhook(parcel(receiver.url, secret=new, former_secret=SECRET), allow_private=True)
+        assert receiver.got[-1].verified
+    send_webhook(parcel(receiver.url, secret=SECRET), allow_private=True)
+    assert not receiver.got[-1].verified
+
+
 def test_every_attempt_has_the_same_id_and_the_same_bytes(receiver: Receiver) -> None:
     receiver.answers = [500, 200]
     assert [send(receiver).result, send(receiver).result] == ["failed", "delivered"]

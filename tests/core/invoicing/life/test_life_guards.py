@@ -135,6 +135,15 @@ AFTERWARDS = {
     "the log is truncated": "TRUNCATE audit_log",
     "the end of the log is moved back": "UPDATE audit_heads SET sequence = sequence - 1",
     "the end of the log is taken away": "DELETE FROM audit_heads",
+    "the end of the log is moved past an entry that follows no other": "INSERT INTO audit_log (licensor_id, sequence, "
+    "actor, role, action, subject, detail, recorded_at, previous_hash, hash) SELECT licensor_id, sequence + n, 'x', "
+    "'x', 'x', 'x', '{}', now(), CASE n WHEN 1 THEN hash ELSE repeat('b', 64) END, repeat(n::text, 64) "
+    "FROM audit_heads, generate_series(1, 2) n; "
+    "UPDATE audit_heads SET sequence = sequence + 2, hash = repeat('2', 64)",
+    "the end of the log is moved past an entry that is missing": "INSERT INTO audit_log (licensor_id, sequence, actor, "
+    "role, action, subject, detail, recorded_at, previous_hash, hash) SELECT licensor_id, sequence + 2, 'x', 'x', 'x', "
+    "'x', '{}', now(), hash, repeat('2', 64) FROM audit_heads; "
+    "UPDATE audit_heads SET sequence = sequence + 2, hash = repeat('2', 64)",
     "the tax is changed": "UPDATE invoices SET tax_minor = 1",
     "a credit line is added": "INSERT INTO invoice_lines (invoice_id, no, kind, subject, service_start, service_end, "
     "part, adjustment, description, image_count, unit, unit_amount, amount_minor, price_id, workings, corrects_line_id)"

@@ -21,6 +21,7 @@ from core.invoicing.paper.speech import PLAIN, Speech, speech_of
 from core.invoicing.paper.words import LANGUAGES, PHRASES, WORDS
 from core.invoicing.paper.workings import explain_line
 from tests.core.invoicing.papers import (
+    BANK,
     EXEMPT,
     REVERSE_CHARGE,
     billed_in,
@@ -203,9 +204,29 @@ def test_a_logo_and_colours_are_set_and_repeat() -> None:
     invoice = billed_in("en")
     invoice["licensor"]["colours"] = {"ink": "#4a1026", "accent": "#b23a5e"}
     plain, logo = render_pdf(invoice), Logo("image/svg+xml", LOGO)
+    invoice["licensor"]["logo_sha256"] = hashlib.sha256(LOGO).hexdigest()
     with_logo = render_pdf(invoice, logo=logo)
     assert with_logo == render_pdf(invoice, logo=logo) != plain != render_pdf(billed_in("en"))
     assert b"pdfaid:part" in with_logo
+    for other in (None, Logo("image/svg+xml", LOGO + b" ")):
+        with pytest.raises(InvalidInput, match="issued with the logo"):
+            render_pdf(invoice, logo=other)
+
+
+def test_where_to_pay_to_stands_on_the_invoice_in_its_language() -> None:
+    said = {
+        "en": "Account holder: Owl Labs Treasury · Bank: DKB\nIBAN: DE02 1203 0000 0000 2020 51 · BIC: BYLADEM1001",
+        "de": "Kontoinhaber: Owl Labs Treasury · Bank: DKB\nIBAN: DE02 1203 0000 0000 2020 51 · BIC: BYLADEM1001",
+        "ja": "口座名義: Owl Labs Treasury · 銀行名: DKB\nIBAN: DE02 1203 0000 0000 2020 51 · BIC: BYLADEM1001",
+    }
+    for language, rows in said.items():
+        invoice = billed_in(language)
+        invoice["billing"] |= {"bank": BANK, "payment_terms": "Net 30"}
+        printed = "\n".join(pages_of(render_pdf(invoice)))
+        assert f"{rows}\nNet 30" in printed
+        assert "DE02" not in "".join(pages_of(render_pdf(invoice | {"total": "0.00"})))
+    invoice["billing"] |= {"bank": {"iban": BANK["iban"]}}
+    assert f"口座名義: {invoice['licensor']['name']}\nIBAN: DE02" in "\n".join(pages_of(render_pdf(invoice)))
 
 
 def test_text_that_runs_the_other_way_and_pictures_in_names_are_harmless() -> None:

