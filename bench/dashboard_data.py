@@ -105,12 +105,12 @@ INSERT INTO accruals SELECT (copy).* FROM (
 """
 
 
-def terms_of(n: int, models: int) -> dict[str, object]:
+def terms_of(n: int, models: int, currency: str) -> dict[str, object]:
     """Terms that differ in kind: flat or graduated, a quarter with a commitment for the year."""
     tiers = {"kind": "graduated", "tiers": [{"up_to": 10_000, "rate": "0.012"}, {"rate": "0.01"}]}
     schedule = {"kind": "flat", "rate": "0.01"} if n % 2 else tiers
     fees = [{"name": "all", "models": [f"model-{m}" for m in range(1, models + 1)], "schedule": schedule}]
-    found: dict[str, object] = {"currency": "USD", "fees": fees}
+    found: dict[str, object] = {"currency": currency, "fees": fees}
     if n % 4 == 0:
         floor = {"name": "floor", "kind": "images", "period": "year", "shortfall_rate": "0.01"}
         found["commitments"] = [floor | {"quantity": 400_000_000 // (1 + n)}]
@@ -148,12 +148,12 @@ def lay(url: str, *, licensees: int, models: int, months: int) -> dict[str, floa
         run("trade", TRADE)
         amendment = "INSERT INTO amendments (agreement_id, number, effective_on, terms, document_hash) "
         for n in range(KINDS):
-            document = terms_document(parse_terms(terms_of(n, models)))
             for currency in ("USD", "EUR"):
+                document = terms_document(parse_terms(terms_of(n, models, currency)))
                 connection.execute(
                     amendment + "SELECT a.id, 0, %s, %s, '' FROM agreements a JOIN accounts c ON c.id = a.account_id "
                     "WHERE a.id %% %s = %s AND c.currency = %s",
-                    [start, json.dumps({**document, "currency": currency}), KINDS, n, currency],
+                    [start, json.dumps(document), KINDS, n, currency],
                 )
         step = max(1, licensees // 10)
         for first in range(1, licensees + 1, step):

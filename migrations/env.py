@@ -14,6 +14,7 @@ import core.invoicing.tables
 import core.ledger.tables
 import core.notices.tables
 import core.registry.tables
+import core.scenarios.tables
 import core.statements.tables
 import core.usage.tables  # noqa: F401
 from config.settings import settings

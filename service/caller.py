@@ -41,6 +41,10 @@ class _Known(NamedTuple):
     caller: Caller | None = None
     expires_at: datetime | None = None
 
+    @property
+    def is_over(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
+
 
 class Callers:
     """The callers of this process. `find` is for the event loop; the database is asked in a thread."""
@@ -56,14 +60,23 @@ class Callers:
         if parsed is None:
             raise NotAllowed("unauthenticated", UNAUTHENTICATED)
         public_id, secret = parsed
+        known = await self._believed(public_id)
+        if known.caller is None or not same_secret(secret, known.secret_hash) or known.is_over:
+            raise NotAllowed("unauthenticated", UNAUTHENTICATED)
+        return known.caller
+
+    async def find_live(self, public_id: str) -> Caller:
+        """The caller with this key, for somebody of the licensee's who is signed in and needs no secret to use it."""
+        known = await self._believed(public_id)
+        if known.caller is None or known.is_over:
+            raise NotAllowed("key_ended", "this key was revoked or is expired: choose another one")
+        return known.caller
+
+    async def _believed(self, public_id: str) -> _Known:
         known = self._known.get(public_id)
         if known is None or known.until < time.monotonic():
             known = await self._ask(public_id)
-        if known.caller is None or not same_secret(secret, known.secret_hash):
-            raise NotAllowed("unauthenticated", UNAUTHENTICATED)
-        if known.expires_at and known.expires_at <= datetime.now(UTC):
-            raise NotAllowed("unauthenticated", UNAUTHENTICATED)
-        return known.caller
+        return known
 
     async def _ask(self, public_id: str) -> _Known:
         """Asks the database once, however many requests wait for the answer."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.actors import LicenseeActor
@@ -71,18 +71,21 @@ def find_own_key(session: Session, licensee_id: int, public_id: str) -> OwnKey:
     return found
 
 
-def act_with_key(
-    session: Session, licensee_id: int, by: LicenseeActor, public_id: str, *, action: str, subject: str
-) -> MeterKey:
-    """The live key in whose name somebody reports by hand; who it was stands in the log."""
+def live_key(session: Session, licensee_id: int, by: LicenseeActor, public_id: str) -> MeterKey:
+    """The key in whose name somebody reports by hand. Note afterwards with `note_by_hand` who it was."""
     by.demand_manager("report usage by hand")
     key = session.scalars(select(MeterKey).filter_by(licensee_id=licensee_id, public_id=public_id)).one_or_none()
     if key is None:
-        raise NotFound("unknown_key", f"there is no meter key with the public id {public_id}")
-    if find_own_key(session, licensee_id, public_id).state(datetime.now(tz=key.created_at.tzinfo)) != "live":
+        raise InvalidInput("unknown_key", "choose one of your meter keys", field="key")
+    now: datetime = session.execute(select(func.now())).scalar_one()
+    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
         raise NotAllowed("key_ended", "this key was revoked or is expired: choose another one", field="key")
-    _record(session, licensee_id, by, action, public_id, {"what": subject})
     return key
+
+
+def note_by_hand(session: Session, by: LicenseeActor, key: MeterKey, action: str, what: str) -> None:
+    """Writes down who reported by hand in the name of a key."""
+    _record(session, key.licensee_id, by, action, key.public_id, {"what": what})
 
 
 def _record(  # noqa: PLR0917 - as record() takes them

@@ -124,8 +124,6 @@ def _related(session: Session, *which: object) -> tuple[Related, ...]:
                Invoice.period_end, Invoice.issued_at)  # fmt: skip
     rows = session.execute(select(*columns).where(*which).order_by(Invoice.id))  # type: ignore[arg-type]
     return tuple(
-        Related(
-            number or f"draft-{id_}", status, Money(currency, minor), Period(start, end), issued_at
-        )
+        Related(number or f"draft-{id_}", status, Money(currency, minor), Period(start, end), issued_at)
         for id_, number, status, currency, minor, start, end, issued_at in rows
     )

@@ -47,14 +47,14 @@ STANDING = case(
     (WRITTEN_OFF, "uncollectible"),
     (LEFT == 0, "paid"),
     (LATE, "overdue"),
-    (LEFT < func.abs(Invoice.total_minor), "partly_paid"),
+    (func.abs(Invoice.total_minor) > LEFT, "partly_paid"),
     else_="issued",
 )
 # What a list can be narrowed to. "open" and "overdue" are about money, so a disputed invoice is among them.
 STANDS: dict[str, ColumnElement[bool]] = {
     "open": and_(_ISSUED, _INVOICE, LEFT > 0),
     "overdue": and_(_ISSUED, _INVOICE, LEFT > 0, LATE),
-    "partly_paid": and_(_ISSUED, LEFT > 0, LEFT < func.abs(Invoice.total_minor)),
+    "partly_paid": and_(_ISSUED, LEFT > 0, func.abs(Invoice.total_minor) > LEFT),
     "disputed": and_(_ISSUED, DISPUTED),
     "paid": and_(_ISSUED, LEFT == 0, ~WRITTEN_OFF),
     "uncollectible": and_(_ISSUED, WRITTEN_OFF),
@@ -67,24 +67,26 @@ STANDS: dict[str, ColumnElement[bool]] = {
 
 def documents(licensor_id: int) -> Select[Any]:
     """Invoices and credit notes of a licensor with whose they are, what is left of them and where they stand."""
+    columns: tuple[Any, ...] = (
+        Invoice.id.label("id"),
+        Invoice.number.label("number"),
+        Invoice.kind.label("kind"),
+        Invoice.status.label("status"),
+        Invoice.period_start.label("period_start"),
+        Invoice.issued_at.label("issued_at"),
+        Invoice.due_on.label("due_on"),
+        Invoice.currency.label("currency"),
+        Invoice.net_minor.label("net_minor"),
+        Invoice.total_minor.label("total_minor"),
+        LEFT.label("left_minor"),
+        STANDING.label("standing"),
+        Licensee.slug.label("licensee"),
+        Licensee.name.label("licensee_name"),
+        Agreement.slug.label("agreement"),
+    )
     return (
-        select(
-            Invoice.id.label("id"),
-            Invoice.number.label("number"),
-            Invoice.kind.label("kind"),
-            Invoice.status.label("status"),
-            Invoice.period_start.label("period_start"),
-            Invoice.issued_at.label("issued_at"),
-            Invoice.due_on.label("due_on"),
-            Invoice.currency.label("currency"),
-            Invoice.net_minor.label("net_minor"),
-            Invoice.total_minor.label("total_minor"),
-            LEFT.label("left_minor"),
-            STANDING.label("standing"),
-            Licensee.slug.label("licensee"),
-            Licensee.name.label("licensee_name"),
-            Agreement.slug.label("agreement"),
-        )
+        select(*columns)
+        .select_from(Invoice)
         .join(Agreement, Agreement.id == Invoice.agreement_id)
         .join(Account, Account.id == Agreement.account_id)
         .join(Licensee, Licensee.id == Invoice.licensee_id)

@@ -19,7 +19,7 @@ from core.ledger.balances import open_items, settled, unapplied
 from core.ledger.post import post, posted
 from core.ledger.posting import credit_applied, payment_received, refund_paid
 from core.money import Money
-from core.payments.tables import METHODS, Payment, PaymentAllocation, PaymentRefund
+from core.payments.tables import METHODS, GatewayInvoice, Payment, PaymentAllocation, PaymentRefund
 from core.period import day_of
 from core.registry.tables import Account, Licensee, Licensor
 
@@ -151,6 +151,14 @@ def allocate(
     actor.demand("clerk", "apply a payment", system_may=True)
     hold_account(session, source.licensor_id, source.licensee_id)
     invoice = _payable(session, source, number)
+    left = settled(session, source.licensor_id, [number])[number].left
+    if amount.minor < left and _asked_elsewhere(session, source, invoice):
+        whole = Money(invoice.currency, left)
+        raise Conflict(
+            "asked_by_gateway",
+            f"Stripe asks for the whole of {number} and cannot be told of a part: settle all {whole} that is left, or "
+            "take the part off with a credit note, which Stripe is told of",
+        )
     made = _allocate(session, actor, source, invoice, amount, reason=_line(reason, "reason", MAX_TEXT))
     said = {"from": source.item, "to": number, "amount": str(amount)}
     record(session, source.licensor_id, actor, "payment_applied", f"apply:{made.id}", said)
@@ -160,7 +168,10 @@ def allocate(
 def apply_oldest_first(
     session: Session, actor: Actor, licensor_id: int, licensee_id: int, only: Source | None = None
 ) -> list[PaymentAllocation]:
-    """Settles open invoices with what is left, the one that was due first before the next, whole cents of each."""
+    """Settles open invoices with what is left, the one that was due first before the next, whole cents of each.
+
+    Of an invoice that the gateway asks for, what it does not know of settles all or nothing.
+    """
     actor.demand("clerk", "apply payments", system_may=True)
     hold_account(session, licensor_id, licensee_id)
     usable = sources(session, licensor_id, licensee_id)
@@ -177,7 +188,11 @@ def apply_oldest_first(
     owed = {number: what.left for number, what in settled(session, licensor_id, _numbers(invoices)).items()}
     made = []
     for invoice in invoices:
+        at_hand = sum(source.left.minor for source in usable if source.left.currency == invoice.currency)
+        in_part = at_hand < owed[invoice.number or ""]
         for n, source in enumerate(usable):
+            if in_part and _asked_elsewhere(session, source, invoice):
+                continue
             amount = min(owed[invoice.number or ""], source.left.minor)
             if amount > 0 and source.left.currency == invoice.currency:
                 money = Money(invoice.currency, amount)
@@ -282,6 +297,16 @@ def _allocate(
     entry = credit_applied(str(row.id), source.item, number, amount, _settled_on(session, source, invoice))
     post(session, source.licensor_id, source.licensee_id, entry)
     return row
+
+
+def _asked_elsewhere(session: Session, source: Source, invoice: Invoice) -> bool:
+    """Whether the gateway still asks for an invoice and does not know of this money: it would be paid twice."""
+    at_gateway = session.get(GatewayInvoice, invoice.id)
+    if at_gateway is None or at_gateway.status not in (None, "draft", "open"):
+        return False
+    if source.payment_id is not None:
+        return session.get_one(Payment, source.payment_id).method != "stripe"
+    return session.get_one(Invoice, source.credit_note_id).corrects_invoice_id != invoice.id
 
 
 def _settled_on(session: Session, source: Source, invoice: Invoice) -> date | None:

@@ -1,6 +1,7 @@
 """Where a scenario can begin: the agreements that somebody can see, and how many images they bring in a month."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -65,6 +66,17 @@ def recorded_models(session: Session, licensee_id: int, days: Period) -> list[st
         .order_by(Model.slug)
     )
     return list(session.scalars(asked))
+
+
+def first_counted(session: Session, licensee: str, since: date) -> date | None:
+    """The first day since then of which images of a licensee were counted. One statement."""
+    asked = (
+        select(func.min(DailyCount.day))
+        .join(Licensee, Licensee.id == DailyCount.licensee_id)
+        .where(Licensee.slug == licensee, DailyCount.day >= since)
+    )
+    found: date | None = session.scalar(asked)
+    return found
 
 
 def licensees_seen(session: Session) -> list[tuple[str, str]]:

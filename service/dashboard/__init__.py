@@ -48,7 +48,7 @@ def _nothing_here(told: Handler) -> Handler:
 
     async def answer(request: Request, error: HTTPException) -> Response:
         wants_page = "text/html" in request.headers.get("accept", "") and request.method == "GET"
-        if error.status_code != 404 or not wants_page or request.url.path.startswith(_OF_MACHINES):
+        if error.status_code != 404 or not wants_page or request.scope["path"].startswith(_OF_MACHINES):
             return await told(request, error)
         nothing = NotFound("unknown_page", "there is nothing at this address")
         response = await run_in_threadpool(_page_of_nothing, request, nothing)

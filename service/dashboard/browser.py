@@ -8,8 +8,8 @@ import base64
 import hmac
 import ipaddress
 import json
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.responses import Response
@@ -37,12 +37,12 @@ _NEVER_KEPT = "private, no-store"
 def over_tls(request: Request) -> bool:
     """Whether what we send goes encrypted, here or by a proxy of whom PERIMAGE_SERVICE_URL tells with https."""
     told: str = request.app.state.settings.service_url
-    return request.url.scheme == "https" or told.startswith("https://")
+    return request.scope["scheme"] == "https" or told.startswith("https://")
 
 
 def on_this_machine(request: Request) -> bool:
     """Whether the browser calls us by a name that leads nowhere but to itself."""
-    host = request.url.hostname or ""
+    host = re.sub(r":\d+$", "", request.headers.get("host", "")).strip("[]").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -102,10 +102,10 @@ def demand_own_origin(request: Request) -> None:
 
 
 def _is_us(request: Request, origin: str) -> bool:
-    said = urlsplit(origin)
-    if said.scheme not in ("http", "https") or said.netloc.lower() != request.headers.get("host", "").lower():
+    scheme, _, host = origin.lower().partition("://")
+    if scheme not in ("http", "https") or host != request.headers.get("host", "").lower():
         return False
-    return said.scheme == "https" or not over_tls(request)
+    return scheme == "https" or not over_tls(request)
 
 
 def csrf_token(secret: bytes) -> str:

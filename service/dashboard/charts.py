@@ -71,10 +71,7 @@ class Chart:
     @property
     def rows(self) -> list[list[str]]:
         """The same for the table beneath."""
-        return [
-            [written.day_text(x) if isinstance(x, date) else str(x), *(_said(each.values[at]) for each in self.series)]
-            for at, x in enumerate(self.x)
-        ]
+        return [[_placed(x), *(_said(each.values[at]) for each in self.series)] for at, x in enumerate(self.x)]
 
 
 def chart(
@@ -133,6 +130,13 @@ def _place(x: date | str | int) -> str | int:
     if isinstance(x, date):
         return int(datetime(x.year, x.month, x.day, tzinfo=UTC).timestamp())
     return x
+
+
+def _placed(x: date | str | int) -> str:
+    """A place of the x axis, as it is written in the table."""
+    if isinstance(x, date):
+        return written.day_text(x)
+    return written.count(x) if isinstance(x, int) else x
 
 
 def _drawn(value: Value) -> float | None:

@@ -4,6 +4,7 @@ Every router of the dashboard is made by `page_router`, so no page can be withou
 """
 
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,6 +23,7 @@ from service.dashboard.signed_in import NotSignedIn, look_up
 log = logging.getLogger("perimage.dashboard")
 MAX_FORM_BYTES = 1024 * 1024
 MAX_FIELDS = 2_000
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE | re.ASCII)
 
 
 class PageRoute(APIRoute):
@@ -34,6 +36,8 @@ class PageRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             try:
+                if not _HOST.fullmatch(request.headers.get("host", "")):
+                    raise InvalidInput("bad_host", "the request does not say which host it is for")
                 if request.method in UNSAFE:
                     if self.max_bytes > MAX_FORM_BYTES and await run_in_threadpool(look_up, request) is None:
                         raise NotSignedIn  # nobody else sends us large files

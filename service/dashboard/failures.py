@@ -49,7 +49,8 @@ def failed_page(request: Request, error: Exception) -> Response:
 
 
 def _to_sign_in(request: Request) -> Response:
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    asked = request.scope["path"] + (f"?{query}" if query else "")
     following = "" if request.method in UNSAFE or asked == "/" else f"?next={_quoted(own_address(asked))}"
     address = f"/sign-in{following}"
     if "hx-request" in request.headers:
@@ -80,7 +81,8 @@ def _as_sentence(text: str) -> str:
 def _back(request: Request) -> str:
     """The page before, if it was one of ours; the front page otherwise."""
     before = request.headers.get("referer", "")
-    ours = f"{request.url.scheme}://{request.headers.get('host', '')}/"
-    if before.startswith(ours) and before != str(request.url):
+    ours = f"{request.scope['scheme']}://{request.headers.get('host', '')}/"
+    here = request.scope["path"]
+    if before.startswith(ours) and (request.method in UNSAFE or f"/{before.removeprefix(ours)}".split("?")[0] != here):
         return own_address("/" + before.removeprefix(ours))
     return "/"

@@ -78,8 +78,8 @@ def page(
     flash = None if partial or not person else flash_of(request, person.csrf_secret)
     values = {
         "me": person,
-        "menu": menu_of(person, request.url.path),
-        "path": request.url.path,
+        "menu": menu_of(person, request.scope["path"]),
+        "path": request.scope["path"],
         "theme": chosen(request, "theme", THEMES) or "auto",
         "language": language,
         "flash": flash,

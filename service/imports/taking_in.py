@@ -44,6 +44,7 @@ LIFE_SIGN_SECONDS = 5.0
 
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
+Again = Callable[[], Awaitable[Caller]]  # who sends, asked anew: a file takes long, and keys are revoked meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Uploads:
         self.stopping = True
 
 
-async def take_in(state: Any, receive: Receive, caller: Caller, credentials: str, asked: Asked) -> None:
+async def take_in(state: Any, receive: Receive, caller: Caller, again: Again, asked: Asked) -> None:
     """Takes a whole upload in. Returns when every row is committed and answered; raises what the sender must hear.
 
     Who sends a file again has often not been heard to hang up, so an earlier upload under the same id ends first.
@@ -82,7 +83,7 @@ async def take_in(state: Any, receive: Receive, caller: Caller, credentials: str
     if asked.reading.format == "parquet" and not parquet.is_readable():
         raise InvalidInput("unsupported_content_type", parquet.INSTALL)
     uploads: Uploads = state.uploads
-    upload = Upload(state, receive, caller, credentials=credentials, asked=asked)
+    upload = Upload(state, receive, caller, again=again, asked=asked)
     while earlier := uploads.running.get(upload.identity):
         earlier.give_way()
         await earlier.ended.wait()
@@ -122,10 +123,10 @@ async def _on_a_thread(work: Callable[[], None]) -> None:
 class Upload:
     """The thread's side of one upload."""
 
-    def __init__(self, state: Any, receive: Receive, caller: Caller, *, credentials: str, asked: Asked) -> None:
+    def __init__(self, state: Any, receive: Receive, caller: Caller, *, again: Again, asked: Asked) -> None:
         """To be made on the event loop."""
         self.state, self.loop, self.receive = state, asyncio.get_running_loop(), receive
-        self.caller, self.credentials, self.asked = caller, credentials, asked
+        self.caller, self.again, self.asked = caller, again, asked
         self.identity = caller.licensee_id, asked.import_id
         self.waiting: deque[tuple[Rows, Report, asyncio.Future[Receipt]]] = deque()
         self.ended = asyncio.Event()
@@ -223,7 +224,7 @@ class Upload:
 
     async def _submit(self, report: Report, digest: bytes) -> "asyncio.Future[Receipt]":
         state = self.state
-        self.caller = await state.callers.find(self.credentials)  # a file takes long, and keys are revoked meanwhile
+        self.caller = await self.again()
         held = await taking.holds(state, self.caller, report)
         capped = state.catalogue.capped(self.caller.licensee_id, report)
         answer: asyncio.Future[Receipt] = state.intake_queue.submit(

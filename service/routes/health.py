@@ -29,7 +29,8 @@ async def readyz(request: Request) -> Response:
         zip(
             ("database", "redis"),
             await asyncio.gather(
-                asyncio.to_thread(_database, state.engine), asyncio.to_thread(_redis, state.settings.redis_url)
+                asyncio.to_thread(database_check, state.engine),
+                asyncio.to_thread(redis_check, state.settings.redis_url),
             ),
             strict=True,
         )
@@ -41,7 +42,8 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ready", "checks": checks})
 
 
-def _database(engine: Engine) -> str:
+def database_check(engine: Engine) -> str:
+    """`ok`, or what is wrong."""
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
@@ -50,7 +52,8 @@ def _database(engine: Engine) -> str:
         return str(error).splitlines()[0]
 
 
-def _redis(url: str) -> str:
+def redis_check(url: str) -> str:
+    """`ok`, or what is wrong."""
     if not url:
         return "REDIS_URL is not set"
     try:

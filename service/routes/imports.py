@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -133,7 +134,8 @@ async def send_file(
         reading=_reading(request, mapped or [], ignore_extra, delimiter),
     )
     state = request.app.state
-    await take_in(state, request.receive, caller, credentials_of(request.scope["headers"]), asked)
+    again = partial(state.callers.find, credentials_of(request.scope["headers"]))
+    await take_in(state, request.receive, caller, again, asked)
     return await run_in_threadpool(_progress, state.engine, caller.licensee_id, asked.import_id)
 
 

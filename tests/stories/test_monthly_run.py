@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from core.actors import Actor
 from core.database import make_engine
 from core.invoicing.runs.control import resume, runs, stop
-from core.invoicing.runs.run import advance_item, items_to_work, request_run, take_item
+from core.invoicing.runs.run import advance_items, pieces_to_work, request_run, take_items
 from core.invoicing.tables import BillingRunItem, Invoice
 from core.invoicing.verify import verify_invoices
 from core.ledger.tables import LedgerTransaction
@@ -28,25 +28,26 @@ ANNA = Actor("anna", "approver")
 
 
 def work_for_ever(url: str, seed: int) -> None:
-    """A worker without a queue: whatever item nobody holds, up to its invoice."""
+    """A worker without a queue: whatever items nobody holds, together or alone, up to their invoices."""
     engine = make_engine(url)
     while True:
         with Session(engine) as session:
-            items = items_to_work(session, limit=400)
-        if not items:
+            pieces = pieces_to_work(session)
+        if not pieces:
             time.sleep(0.05)
-        for item in items[seed * 7 % 50 :: 3] or items:
+        for run_id in pieces[seed % 3 :: 3] or pieces:
             with Session(engine) as session:
-                taken = take_item(session, *item, SHORT)
+                working = take_items(session, run_id, SHORT).agreement_ids
                 session.commit()
-            while taken:
+            while working:
                 with Session(engine) as session:
-                    if session.get_one(BillingRunItem, item).state == "issued":  # its document is another story
-                        over = update(BillingRunItem).filter_by(run_id=item[0], agreement_id=item[1])
-                        session.execute(over.values(finished_at=func.now()))
-                        taken = False
-                    else:
-                        taken = advance_item(session, *item)
+                    states = advance_items(session, run_id, working)
+                    working = [id_ for id_, state in states.items() if state != "issued"]
+                    issued = [id_ for id_, state in states.items() if state == "issued"]
+                    over = (
+                        update(BillingRunItem).where(BillingRunItem.agreement_id.in_(issued)).filter_by(run_id=run_id)
+                    )
+                    session.execute(over.values(finished_at=func.now()))  # its papers are another story
                     session.commit()
 
 

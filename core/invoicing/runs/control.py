@@ -160,7 +160,8 @@ def _last_month(now: datetime, zone: str) -> Period:
 
 
 def _locked(session: Session, run_id: int) -> BillingRun:
-    asked = select(BillingRun).where(BillingRun.id == run_id).with_for_update()
+    # Not against whoever only makes sure that the run is there: a worker that updates an item, with the log locked.
+    asked = select(BillingRun).where(BillingRun.id == run_id).with_for_update(key_share=True)
     run = session.scalars(asked.execution_options(populate_existing=True)).one_or_none()
     if run is None:
         raise NotFound("run_not_found", f"there is no run {run_id}: see `perimage runs list`")

@@ -188,7 +188,8 @@ def _take(session: Session, which: Sequence[ColumnElement[bool]], limit: int, le
         item.leased_until = now + lease
         taken.append(item.agreement_id)
     session.flush()
-    kill_point("after_claim")
+    if taken:
+        kill_point("after_claim")
     return taken
 
 
@@ -216,9 +217,7 @@ def hand_over(session: Session, run_id: int, agreement_ids: Collection[int]) -> 
         )
         .values(leased_until=None, attempts=BillingRunItem.attempts - 1)
     )
-    done = session.execute(
-        handed.returning(BillingRunItem.agreement_id), execution_options={"synchronize_session": False}
-    )
+    done = session.execute(handed.returning(BillingRunItem.agreement_id), execution_options=_UNSEEN)
     return ceil(len(done.all()) / PAPERS)
 
 

@@ -80,6 +80,19 @@ _NEWEST_FIRST = (UsageReport.received_at.desc(), UsageReport.report_id.desc())
 _ASKED = select(UsageReport, MeterKey.public_id, MeterKey.label).join(
     MeterKey, (MeterKey.licensee_id == UsageReport.licensee_id) & (MeterKey.id == UsageReport.key_id), isouter=True
 )
+# For lists that are searched and sorted: without what only one report's page shows.
+OWN_REPORTS = select(
+    UsageReport.report_id,
+    UsageReport.received_at,
+    UsageReport.source,
+    UsageReport.sequence,
+    *_COUNTS,
+    UsageReport.image_count,
+    MeterKey.public_id,
+    MeterKey.label,
+).join(MeterKey, (MeterKey.licensee_id == UsageReport.licensee_id) & (MeterKey.id == UsageReport.key_id), isouter=True)
+HAS_PROBLEMS = _PROBLEMS
+HAS_HELD = UsageReport.held > 0
 
 
 def reports(

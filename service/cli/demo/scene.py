@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import msgspec
@@ -76,7 +76,7 @@ class Scene:
         licensee_id, key_id = self._caller(licensee)
         intake, snapshot = self._door()
         [report_no] = intake.numbers(1)
-        report = read_report(body, Window.at(self.now or datetime.now().astimezone(), FAR_BACK, 5))
+        report = read_report(body, Window.at(self.now or datetime.now(UTC), FAR_BACK, 5))
         rows = pack_report(report, licensee_id, report_no)
         holds = snapshot.holds(licensee_id, report)
         [answer] = intake.write(
@@ -115,10 +115,6 @@ class Scene:
     def key_id(self, licensee: str) -> int:
         """The id of a licensee's meter key."""
         return self._caller(licensee)[1]
-
-    def forget_what_is_agreed(self) -> None:
-        """The next report is judged by what stands then."""
-        self._snapshot = None
 
     def _door(self) -> tuple[Intake, Snapshot]:
         if self._intake is None:

@@ -54,8 +54,12 @@ def account_with(eyes: Session, person: LicenseePerson, licensor: str) -> With:
     raise NotFound("unknown_account", f"you have no account with {licensor}")
 
 
+def moment_now() -> datetime:
+    return datetime.now(UTC)
+
+
 def today() -> date:
-    return datetime.now(UTC).date()
+    return moment_now().date()
 
 
 def month_asked(request: Request) -> Period:

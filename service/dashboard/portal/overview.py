@@ -1,10 +1,9 @@
 """The front page of the portal: what this month costs, what is to be paid, and what waits for somebody."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
 from fastapi import Request
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from core.accruals.queries import Accrued, accruals_of
@@ -21,7 +20,7 @@ from service.dashboard.door import page_router
 from service.dashboard.figures import commitments_in, heat_of, recent_usage
 from service.dashboard.portal._accounts import account_asked, today
 from service.dashboard.rendering import page
-from service.dashboard.signed_in import LicenseePerson, PortalEyes, PortalViewer
+from service.dashboard.signed_in import PortalEyes, PortalViewer
 
 router = page_router("/portal")
 FEW, MANY = 10, 1000
@@ -47,9 +46,22 @@ def portal_overview(request: Request, person: PortalViewer, eyes: PortalEyes) ->
         sums=_sums(found, chosen.currency), counted_at=max((each.counted_at for each in found), default=None),
         usage=recent_usage(eyes, licensor_id, person.licensee_id, now), commitments=commitments_in(found),
         caps=[cap for each in found for cap in each.caps], held=held, guessed=guessed, unlicensed=unlicensed,
-        certify=certify, waiting=_waiting(eyes, person, owed, heat[1], len(certify)),
+        certify=certify, waiting=_waiting(owed, heat[1], len(certify)),
         last_heard=max((each.last_counted_on for each in found if each.last_counted_on), default=None),
     )  # fmt: skip
+
+
+@router.get("/lost")
+def portal_lost(request: Request, person: PortalViewer, eyes: PortalEyes) -> Response:
+    """What it takes a look through all reports to see; the front page asks for it when it is there."""
+    now = datetime.now(UTC)
+    doubles = len(possible_duplicates(eyes, person.licensee_id, now - timedelta(days=7), now, most=MANY))
+    lost = sum(gap.missing_count for gap in gaps(eyes, open_seconds=GAP_SECONDS, limit=MANY) if gap.kind == "missing")
+    found = [
+        (lost, "report", "reports", " never arrived", "/portal/usage/days#gaps", "warn"),
+        (doubles, "possible duplicate", "possible duplicates", "", "/portal/usage/duplicates", "info"),
+    ]
+    return page(request, "portal/lost.html", waiting=_said(found))
 
 
 def _sums(found: Sequence[Accrued], currency: str) -> dict[str, Money | int]:
@@ -63,16 +75,11 @@ def _sums(found: Sequence[Accrued], currency: str) -> dict[str, Money | int]:
     }
 
 
-def _waiting(eyes: Session, person: LicenseePerson, owed: Owing, missing: int, statements: int) -> Waiting:
+def _waiting(owed: Owing, missing: int, statements: int) -> Waiting:
     """What needs somebody, as (words, address, tone), the most urgent first."""
-    now = datetime.now(UTC)
-    midnight = datetime.combine(now.date() - timedelta(days=7), time.min, UTC)
-    doubles = len(possible_duplicates(eyes, person.licensee_id, midnight, now, most=MANY))
-    lost = sum(gap.missing_count for gap in gaps(eyes, open_seconds=GAP_SECONDS, limit=MANY) if gap.kind == "missing")
     found = [
         (owed.overdue_count, "invoice is", "invoices are", " overdue", "/portal/invoices?standing=overdue", "bad"),
         (missing, "day is", "days are", " without a report", "/portal/usage/days", "warn"),
-        (lost, "report", "reports", " never arrived", "/portal/usage/days#gaps", "warn"),
         (
             statements,
             "statement waits",
@@ -81,8 +88,11 @@ def _waiting(eyes: Session, person: LicenseePerson, owed: Owing, missing: int, s
             "/portal/statements?standing=open",
             "info",
         ),
-        (doubles, "possible duplicate", "possible duplicates", "", "/portal/usage/duplicates", "info"),
     ]
+    return _said(found)
+
+
+def _said(found: Sequence[tuple[int, str, str, str, str, str]]) -> Waiting:
     return [
         (f"{written.count(number)} {one if number == 1 else many}{rest}", address, tone)
         for number, one, many, rest, address, tone in found

@@ -1,7 +1,7 @@
 """What is asked: the fields of the page, read from its address, and written back as the address that asks the same."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
@@ -23,6 +23,10 @@ KINDS = {
     "prepaid": "Prepaid volume",
 }
 LETTERS = ("b", "c", "d")  # the first offer, a, is the terms above
+FIELDS = (
+    "of", "mode", "price", "volume", "growth", "free", "margin", "licensee", "from", "to", "saved",
+    *(f"{letter}{field}" for letter in LETTERS for field in ("", "_price", "_images", "_beyond")),
+)  # fmt: skip
 MOST_IMAGES = 10**12
 MOST_GROWTH, MOST_FREE, MOST_MARGIN = 1000, 99, 95
 
@@ -57,6 +61,7 @@ class Asked:
     licensee: str = ""
     first: str = ""
     last: str = ""
+    saved: str = ""  # the key of the saved scenario that it was opened from
 
     @property
     def growth_share(self) -> Fraction:
@@ -74,23 +79,28 @@ class Asked:
         found |= {"volume": str(self.volume), "growth": plain(self.growth), "free": plain(self.free),
                   "margin": plain(self.margin)}  # fmt: skip
         for each in self.others:
-            found |= {each.letter: each.kind, f"{each.letter}_price": plain(each.price),
-                      f"{each.letter}_images": str(each.images), f"{each.letter}_beyond": plain(each.beyond)}  # fmt: skip
+            mark = each.letter
+            found |= {mark: each.kind, f"{mark}_price": plain(each.price), f"{mark}_images": str(each.images),
+                      f"{mark}_beyond": plain(each.beyond)}  # fmt: skip
         if self.mode == "recorded":
             found |= {"licensee": self.licensee, "from": self.first, "to": self.last}
         return found
 
     def address(self, home: str, **other: str) -> str:
-        return f"{home}?{urlencode({**self.parameters(), **other})}"
+        """The address that asks the same, or the same but for `other`."""
+        kept = {"saved": self.saved} if self.saved else {}
+        return f"{home}?{urlencode({**self.parameters(), **kept, **other})}"
 
 
-def base_asked(said: Mapping[str, str]) -> str:
+def base_asked(form: Form) -> str:
     """Which terms; the opening example where nothing is said."""
-    return said.get("of", "") or EXAMPLE
+    return form.said("of") or EXAMPLE
 
 
-def read(form: Form, base: Base, last_month: Period) -> Asked:
-    """The fields as they were typed, each mistake said at its field; whatever was not typed stands as it begins."""
+def read(form: Form, base: Base, licensee: str, months: Period) -> Asked:
+    """The fields as they were typed, each mistake said at its field; whatever was not typed stands as it begins.
+    `licensee` and `months` are those whose usage is looked at where nothing else is said.
+    """
     mode = form.choice("mode", MODES, "forecast")
     price = None if base.price is None else _positive(form, "price", base.price.now)
     found = Asked(
@@ -102,9 +112,10 @@ def read(form: Form, base: Base, last_month: Period) -> Asked:
         free=_percent(form, "free", 0, MOST_FREE),
         margin=_percent(form, "margin", 0, MOST_MARGIN),
         others=tuple(_other(form, each) for each in beginnings(base)),
-        licensee=form.said("licensee", base.start.licensee if base.start else ""),
-        first=_month(form, "from", _year_before(last_month)),
-        last=_month(form, "to", last_month),
+        licensee=form.said("licensee") or licensee,
+        first=_month(form, "from", Period.month_of(months.start)),
+        last=_month(form, "to", Period.month_of(months.end - timedelta(days=1))),
+        saved=form.said("saved")[:40],
     )
     if found.mode == "recorded" and found.first > found.last:
         form.refuse("to", f"{found.last} comes before {found.first}: choose the later month here")
@@ -185,9 +196,3 @@ def _month(form: Form, name: str, otherwise: Period) -> str:
         return otherwise.name
     found = form.month(name)
     return (found or otherwise).name
-
-
-def _year_before(month: Period) -> Period:
-    """The eleventh month before, so that both together are a year."""
-    year, index = divmod(month.start.year * 12 + month.start.month - 1 - 11, 12)
-    return Period.month(f"{year:04d}-{index + 1:02d}")

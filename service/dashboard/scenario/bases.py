@@ -1,6 +1,6 @@
-"""What a scenario begins with: the opening example, or an agreement; its price that can be moved, and a usual volume."""
+"""What a scenario begins with: the opening example or an agreement, its price that can be moved, a usual volume."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -81,7 +81,7 @@ def base_named(eyes: Session, slug: str, found: list[Start]) -> Base:
     months = len(_settled(offer).contract.months)
     usual = usual_month(eyes, slug) * months
     volume = _rounded(usual) if usual else _promised(offer.terms) or _DEFAULT_VOLUME
-    return _base(slug, start.name, f"As it stands with {start.licensee_name}.", offer, volume, start)
+    return _base(start.name, "", offer, volume, start)
 
 
 def every_start(eyes: Session) -> list[Start]:
@@ -93,11 +93,11 @@ def every_start(eyes: Session) -> list[Start]:
 def _example() -> Base:
     file = Path(config.__file__).parent / "scenarios" / f"{EXAMPLE}.yaml"
     (offer,) = offers_of(yaml.safe_load(file.read_text(encoding="utf-8")))
-    return _base(EXAMPLE, EXAMPLE_TITLE, EXAMPLE_SAID, offer, _promised(offer.terms), None)
+    return _base(EXAMPLE_TITLE, EXAMPLE_SAID, offer, _promised(offer.terms))
 
 
-def _base(slug: str, title: str, said: str, offer: Offer, volume: int, start: Start | None) -> Base:
-    return Base(slug, title, said, _settled(offer), volume, _price_of(offer), start)
+def _base(title: str, said: str, offer: Offer, volume: int, start: Start | None = None) -> Base:
+    return Base(offer.name, title, said, _settled(offer), volume, _price_of(offer), start)
 
 
 def _settled(offer: Offer) -> Offer:
@@ -109,8 +109,9 @@ def _settled(offer: Offer) -> Offer:
 
 
 def _price_of(offer: Offer) -> Range | None:
-    """The one price that can be moved: that of the only flat fee, in its band or around what is written."""
-    if len({fee.name for _, terms in offer.versions for fee in flat_fees(terms)}) != 1:
+    """The one price that can be moved: that of the only fee, if it is flat; in its band, or around what is written."""
+    fees = [fee for _, terms in offer.versions for fee in terms.fees if fee.models]
+    if len({fee.name for fee in fees}) != 1 or {fee.schedule.kind for fee in fees} != {"flat"}:
         return None
     settled = _settled(offer)
     now = next(fee.schedule.tiers[0].rate for _, terms in settled.versions for fee in flat_fees(terms))
@@ -134,7 +135,3 @@ def _rounded(images: int) -> int:
     """Two leading digits, which is as much as a guess deserves."""
     unit = 10 ** max(0, len(str(images)) - 2)
     return max(unit, images // unit * unit)
-
-
-def as_named(offer: Offer, name: str) -> Offer:
-    return replace(offer, name=name)

@@ -91,7 +91,9 @@ def _headline(sides: tuple[Side, ...], met: list[Crossover]) -> str:
     one = len(names) == 1
     first = f"{' and '.join(names)} {'is' if one else 'are'} cheapest here"
     turns = "; ".join(f"from {written.count(each.images)} images on {each.after.upper()}" for each in met[:3])
-    return f"{first}." + (f" At other volumes, spread evenly: {met[0].before.upper()} at first, {turns}." if met else "")
+    return f"{first}." + (
+        f" At other volumes, spread evenly: {met[0].before.upper()} at first, {turns}." if met else ""
+    )
 
 
 def _chart(sides: tuple[Side, ...], images: int) -> Chart:

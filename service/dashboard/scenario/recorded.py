@@ -68,11 +68,7 @@ def recorded(eyes: Session, base: Base, asked: Asked) -> Recorded:
 
 def _month(found: Shadow, name: str | None) -> Month:
     billed, due, offered, _ = found.sums(name)
-    images = sum(
-        line.offered_images
-        for line in found.lines
-        if name in (None, line.month) and line.kind in COUNTED
-    )
+    images = sum(line.offered_images for line in found.lines if name in (None, line.month) and line.kind in COUNTED)
     return Month(name or "", images, billed + due, offered)
 
 
@@ -80,9 +76,9 @@ def _headline(found: Shadow, total: Month) -> str:
     offered, today = written.money_text(total.offered), written.money_text(total.today)
     if not total.difference.minor:
         return f"These terms come to {offered} for what was recorded, the same as is owed today"
-    more = total.difference.minor > 0
+    how = "more" if total.difference.minor > 0 else "less"
     apart = written.money_text(Money(total.offered.currency, abs(total.difference.minor)))
-    return f"These terms come to {offered} for what was recorded: {apart} {'more' if more else 'less'} than {today} today"
+    return f"These terms come to {offered} for what was recorded: {apart} {how} than {today} today"
 
 
 def _chart(months: tuple[Month, ...], total: Month) -> Chart:

@@ -97,6 +97,7 @@
   const drawn = new Map();
   const number = new Intl.NumberFormat(language, { maximumFractionDigits: 4 });
   const short = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
+  const fine = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
   const dayOf = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "UTC" });
   const axisDay = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: "UTC" });
 
@@ -128,7 +129,7 @@
           if (box.hidden) return;
           box.replaceChildren();
           const head = document.createElement("b");
-          head.textContent = data.time ? dayOf.format(new Date(data.x[at] * 1000)) : String(data.x[at]);
+          head.textContent = data.time ? dayOf.format(new Date(data.x[at] * 1000)) : typeof data.x[at] === "number" ? number.format(data.x[at]) : String(data.x[at]);
           box.append(head);
           data.series.forEach((one) => {
             if (one.values[at] === null) return;
@@ -145,6 +146,32 @@
       },
     };
   };
+
+  // Lines across a chart at places of its x axis, such as what is asked for: `options.marks`, [{ at, label }].
+  const across = (marks) => ({
+    hooks: {
+      draw: (plot) => {
+        const { ctx, bbox } = plot, ratio = devicePixelRatio || 1;
+        ctx.save();
+        ctx.font = `${12 * ratio}px Inter, system-ui, sans-serif`;
+        marks.forEach((mark, number) => {
+          const x = Math.round(plot.valToPos(mark.at, "x", true));
+          if (x < bbox.left || x > bbox.left + bbox.width) return;
+          ctx.strokeStyle = ctx.fillStyle = colour(number ? "--muted" : "--accent");
+          ctx.lineWidth = (number ? 1 : 1.5) * ratio;
+          ctx.setLineDash(number ? [3 * ratio, 4 * ratio] : []);
+          ctx.beginPath();
+          ctx.moveTo(x, bbox.top);
+          ctx.lineTo(x, bbox.top + bbox.height);
+          ctx.stroke();
+          const left = x + ctx.measureText(mark.label).width + 8 * ratio > bbox.left + bbox.width;
+          ctx.textAlign = left ? "right" : "left";
+          ctx.fillText(mark.label, x + (left ? -5 : 5) * ratio, bbox.top + (12 + 15 * number) * ratio);
+        });
+        ctx.restore();
+      },
+    },
+  });
 
   const draw = (figure) => {
     if (typeof uPlot === "undefined") return;
@@ -179,9 +206,9 @@
     const step = xs.length > 1 ? (xs[xs.length - 1] - xs[0]) / (xs.length - 1) : 1;
     const options = {
       width: Math.max(200, place.clientWidth), height: place.clientHeight,
-      padding: [10, numeric ? 6 : 30, 0, 0], legend: { show: false },
+      padding: [10, numeric && data.time ? 6 : 30, 0, 0], legend: { show: false },
       cursor: { y: false, points: { show: !bars, size: 7 }, drag: { x: false, y: false } },
-      plugins: [tip(data)],
+      plugins: [tip(data), ...(data.options?.marks ? [across(data.options.marks)] : [])],
       scales: {
         x: { time: false, range: bars ? (_, low, high) => [low - step * 0.6, high + step * 0.6] : undefined },
         y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] },
@@ -191,7 +218,7 @@
           splits: numeric ? (data.time ? (_, __, low, high) => dayTicks(data.x, low, high, place.clientWidth) : undefined) : () => wordTicks(data.x, place.clientWidth),
           values: (_, ticks) => ticks.map((tick) => data.time ? axisDay.format(new Date(tick * 1000)) : numeric ? short.format(tick) : data.x[tick] ?? "") },
         { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 54, gap: 6, font: "12px Inter, system-ui, sans-serif", space: 42,
-          values: (_, ticks) => ticks.map((tick) => short.format(tick)) },
+          values: (_, ticks) => ticks.map((tick) => (Math.abs(ticks[ticks.length - 1]) < 10 ? fine : short).format(tick)) },
       ],
       series: [{}, ...series],
     };

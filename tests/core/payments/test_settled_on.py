@@ -3,12 +3,14 @@
 import threading
 from datetime import date, timedelta
 
+import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from core.errors import Conflict
 from core.invoicing.tables import Invoice
 from core.ledger.balances import reductions
-from core.payments.apply import allocate, hold_account, record_payment, release, source_of_payment
+from core.payments.apply import allocate, apply_oldest_first, hold_account, record_payment, release, source_of_payment
 from core.payments.outbox import claim, record, see
 from core.payments.perform import Done, Work
 from core.payments.refresh import Reading, read
@@ -41,6 +43,23 @@ def test_a_payment_counts_from_the_day_the_money_was_there_whenever_it_is_heard_
     assert taken(till, invoice) == {came: 60_00, issued: 5_00}
     release(till.session, CLERK, first, "meant for another invoice")
     assert taken(till, invoice) == {issued: 5_00}  # as if it had never been settled so
+
+
+def test_what_stripe_asks_for_is_settled_elsewhere_as_a_whole_or_not_at_all(till: Till, outbox: Outbox) -> None:
+    till.by_stripe()
+    invoice, account = till.invoice(100_00), (till.licensor_id, till.licensee_id())
+    outbox.plan()
+    with pytest.raises(Conflict, match="Stripe asks for the whole") as refused:
+        paid(till, invoice, 60_00, invoice.issued_at.date(), "a part")
+    assert refused.value.code == "asked_by_gateway"
+    till.session.rollback()
+    more = {"received_on": invoice.issued_at.date(), "method": "bank"}
+    for minor in (60_00, 40_00):
+        names = dict(zip(("licensor_id", "licensee_id"), account, strict=True))
+        record_payment(till.session, CLERK, **names, amount=till.money(minor), reference=f"of {minor}", **more)
+        made = apply_oldest_first(till.session, CLERK, *account)
+        till.session.commit()
+    assert [row.amount_minor for row in made] == [60_00, 40_00]
 
 
 def test_a_step_and_a_reading_of_one_invoice_wait_for_each_other_and_not_in_a_circle(

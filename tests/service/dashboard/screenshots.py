@@ -43,7 +43,13 @@ PAGES: list[Picture] = [
     Picture("sign-in", "", "/sign-in"),
     Picture("overview", "ada", "/overview"),
     Picture("overview-dark", "ada", "/overview", theme="dark"),
+    Picture("scenario", "ada", "/scenario?volume=30000000&price=14"),
     Picture("overview-phone", "ada", "/overview", size="phone"),
+    Picture("portal-overview", "lumenkit", "/portal"),
+    Picture("portal-days", "northlight", "/portal/usage/days"),
+    Picture("portal-statement", "lumenkit", "/portal/statements/open-weights-guild/1"),
+    Picture("portal-agreement", "lumenkit", "/portal/agreements/demo-lantern-tiers", whole=True),
+    Picture("portal-keys", "lumenkit", "/portal/settings"),
 ]
 
 

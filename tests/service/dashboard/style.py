@@ -7,15 +7,20 @@ from typing import NamedTuple
 
 from fastapi import Request
 from jinja2 import ChoiceLoader, FileSystemLoader
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from core.invoicing.tables import Invoice
 from core.money import Money
+from core.registry.tables import Licensee
 from service.dashboard.charts import HeatDay, Series, chart
 from service.dashboard.door import page_router
 from service.dashboard.form import Filled, Form
 from service.dashboard.listing import Column, Filter, Listing
 from service.dashboard.rendering import after, environment
-from service.dashboard.signed_in import Clerk, Viewer
+from service.dashboard.signed_in import Clerk, FinanceEyes, PortalEyes, PortalViewer, Viewer
 
 router = page_router("/style")
 HOSTILE = ("<script>alert(1)</script>", "\u202egpj.exe", '=HYPERLINK("http://evil")', 'O\'Brien & "Söhne" <b>')
@@ -114,6 +119,27 @@ def send(request: Request, person: Clerk, form: Filled) -> Response:
 @router.post("/hold")
 def hold(request: Request, person: Clerk, form: Filled) -> Response:
     return after(request, "/style", f"Held: {form.text('reason')}", tone="warn")
+
+
+def _all_there_is(eyes: Session) -> Response:
+    """Every invoice and licensee that these eyes see, without a word on whose; and whether they may write."""
+    said = [*eyes.scalars(select(Invoice.number)), *eyes.scalars(select(Licensee.slug))]
+    try:
+        eyes.execute(text("UPDATE licensees SET name = 'changed'"))
+        said.append("written")
+    except DBAPIError:
+        said.append("refused")
+    return Response(" ".join(map(str, said)))
+
+
+@router.get("/everything")
+def everything(person: Viewer, eyes: FinanceEyes) -> Response:
+    return _all_there_is(eyes)
+
+
+@router.get("/portal-everything")
+def portal_everything(person: PortalViewer, eyes: PortalEyes) -> Response:
+    return _all_there_is(eyes)
 
 
 _ASKED = {"times": 0}

@@ -252,6 +252,17 @@ def test_hostile_text_is_a_refusal_and_is_shown_as_text(fresh: Dashboard, text: 
     assert answer.status_code == 422 and "<script>" not in answer.text
 
 
+@pytest.mark.parametrize("host", ["[", "[::1", "a b", "x" * 5000, "evil.example/@", "é", "]:80", ":80", "127.0.0.1:x"])
+def test_a_host_that_cannot_be_is_refused(fresh: Dashboard, host: str) -> None:
+    said = {"Host": host.encode()}
+    for path in ("/sign-in", "/profile", "/welcome/x", "/nothing"):
+        answer = fresh.door.client.get(path, headers=said | {"Accept": "text/html"})  # type: ignore[arg-type]
+        assert answer.status_code in (303, 400, 403, 404, 422), (path, answer.text)
+    form = {"email": CLERK, "password": PASSWORD}
+    answer = fresh.door.client.post("/sign-in", data=form, headers={**said, "Origin": "http://["})  # type: ignore[arg-type]
+    assert answer.status_code in (400, 403, 422)
+
+
 def test_what_is_no_form_is_refused(fresh: Dashboard) -> None:
     headers = {"Content-Type": "multipart/form-data", "Origin": fresh.door.address}
     client = fresh.door.client

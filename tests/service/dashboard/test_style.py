@@ -13,7 +13,7 @@ from tests.conftest import _create, _drop, _on
 from tests.door import serving, settings_for
 from tests.service.dashboard import style
 from tests.service.dashboard.conftest import TEMPLATE
-from tests.service.dashboard.people import FINANCE, Dashboard
+from tests.service.dashboard.people import FINANCE, PORTAL, RIVALS_ADMIN, STRANGER, Dashboard
 from tests.service.dashboard.screen import Screen, script
 from tests.service.finance.house import House
 
@@ -108,6 +108,18 @@ def test_the_menu_of_a_phone_opens_and_closes_and_the_theme_stays(screen: Screen
     page.goto(screen.dashboard.door.address + "/style")
     assert script(page, "getComputedStyle(document.body).backgroundColor") == "rgb(19, 20, 23)"
     expect(page.locator(".figure .value").first).to_contain_text("48.123,45 USD")
+
+
+def test_eyes_show_what_is_theirs_whatever_a_page_asks(shared: Dashboard) -> None:
+    """A page that forgets every condition shows no more than it may, and cannot write."""
+    ours = shared.get("/style/everything", FINANCE["viewer"]).text.split()
+    theirs = shared.get("/style/everything", RIVALS_ADMIN).text.split()
+    assert {"north", "guild-only", "refused"} <= set(ours) and {"north", "rival-only", "refused"} <= set(theirs)
+    assert set(ours) & set(theirs) == {"north", "None", "refused"}
+    norths = shared.get("/style/portal-everything", PORTAL["viewer"]).text.split()
+    strangers = shared.get("/style/portal-everything", STRANGER).text.split()
+    assert {"north", "refused"} <= set(norths) and "guild-only" not in norths
+    assert set(norths) & set(strangers) <= {"refused"} and "written" not in strangers
 
 
 def test_the_csv_file_holds_every_row_found_and_no_formula(shared: Dashboard) -> None:

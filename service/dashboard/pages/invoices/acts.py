@@ -31,7 +31,7 @@ OUTCOMES = ("agreed", "rejected", "withdrawn")
 ASKED = ("void", "write_off")  # a credit is asked for on its own page, with its amounts
 
 
-def _acted(
+def _acted(  # noqa: PLR0917 - what every act takes, in one order
     request: Request,
     person: FinancePerson,
     eyes: Session,
@@ -50,7 +50,7 @@ def _acted(
         form.demand()
         act(request, verb)
     if form.wrong:
-        return shown(request, person, eyes, found, form, of)
+        return shown(request, person, eyes, found, form, wrong=of)
     return back(request, form, address_of(found), said)
 
 
@@ -95,7 +95,7 @@ def issue_invoice(request: Request, person: Approver, eyes: FinanceEyes, invoice
         person.actor.demand("approver", "issue an invoice")
         made.append(act(request, lambda session: name_of(issue(session, found.id, person.actor))))
     if form.wrong:
-        return shown(request, person, eyes, found, form, "issue")
+        return shown(request, person, eyes, found, form, wrong="issue")
     make_documents(request, [found.id])
     return back(request, form, f"/invoices/{made[0]}", f"Issued as {made[0]}.")
 
@@ -121,7 +121,7 @@ def close_again(request: Request, person: Clerk, eyes: FinanceEyes, invoice: str
         closed = act(request, lambda session: close(session, agreement, month, person.actor).invoice)
         made.append(f"/invoices/{name_of(closed)}" if closed is not None else "/month-end")
     if form.wrong:
-        return shown(request, person, eyes, found, form, "close")
+        return shown(request, person, eyes, found, form, wrong="close")
     said = "Closed anew." if made[0] != "/month-end" else "Nothing is due for this month any more."
     return after(request, made[0], said)
 
@@ -147,7 +147,7 @@ def adjust_invoice(request: Request, person: Clerk, eyes: FinanceEyes, invoice: 
             count_what_came(request)
             act(request, lambda session: close(session, agreement.id, month, person.actor).wrote)
     if form.wrong:
-        return shown(request, person, eyes, found, form, "adjust")
+        return shown(request, person, eyes, found, form, wrong="adjust")
     then = "the next close bills it" if found.status == "issued" else "it is on the draft"
     return after(request, address_of(found), f"Agreed: {then}.")
 
@@ -221,7 +221,7 @@ def ask_another(request: Request, person: Clerk, eyes: FinanceEyes, invoice: str
 
 
 def make_documents(request: Request, invoice_ids: Sequence[int]) -> None:
-    """Documents of invoices that were just issued. Each by itself: the invoice is out, whatever becomes of its paper."""
+    """Documents of invoices that were just issued, each by itself: an invoice is out, whatever becomes of its paper."""
     for id_ in invoice_ids:
         try:
             act(request, lambda session, id_=id_: make_document(session, id_))  # type: ignore[misc]

@@ -153,7 +153,7 @@ def line_workings(request: Request, person: Viewer, eyes: FinanceEyes, invoice: 
 
 
 def shown(
-    request: Request, person: FinancePerson, eyes: Session, invoice: Invoice, form: Form | None, wrong: str = ""
+    request: Request, person: FinancePerson, eyes: Session, invoice: Invoice, form: Form | None, *, wrong: str = ""
 ) -> Response:
     """The page of an invoice. `wrong` is the act whose form was refused."""
     of = read(eyes, person, invoice)
@@ -223,7 +223,8 @@ def _more(of: Shown, event: InvoiceEvent) -> str:
 def _tax(line: Any) -> str:
     if line.tax_category == "outside":
         return "no tax"
-    return f"{written.decimal(line.tax_rate)} %" + ("" if line.tax_rate else f" ({line.tax_category.replace('_', ' ')})")
+    why = "" if line.tax_rate else f" ({line.tax_category.replace('_', ' ')})"
+    return f"{written.decimal(line.tax_rate)} %{why}"
 
 
 def _explained(session: Session, invoice: Invoice, agreement: str, line: int) -> tuple[dict[str, Any] | None, str]:

@@ -1,4 +1,4 @@
-"""Taking an invoice back: a credit over some of its lines, or voiding it to make it anew; each shown before it is done."""
+"""Taking an invoice back: a credit over some lines, or voiding it to make it anew; each shown before it is done."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Effect:
 
 @router.get("/{invoice}/credit")
 def credit_page(request: Request, person: Clerk, eyes: FinanceEyes, invoice: str) -> Response:
-    return _credit_shown(request, person, eyes, invoice_of(eyes, invoice), None, None)
+    return _credit_shown(request, person, eyes, invoice_of(eyes, invoice), None, effect=None)
 
 
 @router.post("/{invoice}/credit")
@@ -68,7 +68,7 @@ def credit_invoice(request: Request, person: Clerk, eyes: FinanceEyes, invoice: 
             act(request, lambda session: ask(session, invoice, "credit", person.actor, reason, amounts=amounts))
             made = invoice
     if form.wrong or not made:
-        return _credit_shown(request, person, eyes, found, form, effect)
+        return _credit_shown(request, person, eyes, found, form, effect=effect)
     said = "Asked for: somebody else can do it now." if made == invoice else f"Credited by {made}."
     return after(request, f"/invoices/{made}", said)
 
@@ -98,7 +98,9 @@ def void_invoice(request: Request, person: Approver, eyes: FinanceEyes, invoice:
         return after(request, address_of(found), f"{invoice} is void. {refusal.sentence}", tone="warn")
     if made is None:
         return after(request, address_of(found), f"{invoice} is void, and nothing is due for its month.")
-    return after(request, f"/invoices/{name_of(made)}", f"{invoice} is void. This is the new draft: look, then issue it.")
+    return after(
+        request, f"/invoices/{name_of(made)}", f"{invoice} is void. This is the new draft: look, then issue it."
+    )
 
 
 def _amounts(form: Form, invoice: Invoice) -> dict[int, int] | None:
@@ -128,7 +130,13 @@ def _effect(eyes: Session, person: FinancePerson, invoice: Invoice, amounts: Map
 
 
 def _credit_shown(
-    request: Request, person: FinancePerson, eyes: Session, invoice: Invoice, form: Form | None, effect: Effect | None
+    request: Request,
+    person: FinancePerson,
+    eyes: Session,
+    invoice: Invoice,
+    form: Form | None,
+    *,
+    effect: Effect | None,
 ) -> Response:
     of = read(eyes, person, invoice)
     left: Mapping[int, int] = {}

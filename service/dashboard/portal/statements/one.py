@@ -31,6 +31,7 @@ from service.dashboard.signed_in import LicenseePerson, PortalEyes, PortalViewer
 
 TOP = 7
 NO_PLAN = "none named"
+ROLES = {"named": "as the model named", "adapter_own": "as an adapter", "adapter_base": "as an adapter's base"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,19 @@ COUNTS = Listing(
         Column("day", "Day", lambda row: row.day, kind="day", sort=True),
         Column("model", "Model", lambda row: row.model, sort=True),
         Column("plan", "Plan", lambda row: row.plan or NO_PLAN, sort=True,
-               note=lambda row: "" if row.output == "final" else row.output.replace("_", " ")),
+               note=lambda row: "" if row.output == "image" else row.output.replace("_", " ")),
         Column("images", "Images", lambda row: row.image_count, kind="count", sort=True),
         Column("late", "Of it late", lambda row: row.late or None, kind="count", sort=True, wide_only=True),
         Column("corrected", "By corrections", lambda row: row.corrected or None, kind="count", sort=True,
                wide_only=True),
         Column("events", "Events", lambda row: row.event_count, kind="count", sort=True, wide_only=True),
-        Column("role", "Owed", lambda row: row.role.replace("_", " "), wide_only=True),
+        Column("role", "Owed", lambda row: ROLES.get(row.role, row.role.replace("_", " ")), wide_only=True),
         Column("act", "", lambda _row: "", kind="custom", export=False),
     ),
     filters=(Filter("part", "Only", (("late", "Late"), ("corrected", "Corrected")),
                     keep=lambda row, part: bool(getattr(row, part))),),
-    sort="day", file="statement", label="Counts by day, model and plan", search_label="Search by model, day or plan",
+    sort="day", size=25, file="statement", label="Counts by day, model and plan",
+    search_label="Search by model, day or plan",
     empty="Nothing was counted in this month",
 )  # fmt: skip
 
