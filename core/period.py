@@ -84,7 +84,7 @@ class Period:
     def month(cls, name: str) -> "Period":
         """The calendar month called "2026-10"."""
         found = _MONTH.fullmatch(name)
-        if not found or found[1] == "0000":
+        if not found or found[1] == "0000" or name == "9999-12":  # whose end no date can say
             raise InvalidInput("not_a_month", f"a month is written YYYY-MM, such as 2026-10, not {name!r}")
         return cls.month_of(date(int(found[1]), int(found[2]), 1))
 

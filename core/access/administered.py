@@ -2,6 +2,9 @@
 
 Verbs of `users.py` and `people.py` take an address and trust their caller; here somebody is found by id, and only where
 the admin may reach them. The last admin stays, and nobody ends their own access: there must be a way back in.
+
+A licensee that deals with other licensors as well looks after its own people once one of them came in: whoever could
+let somebody in there would see what is the others'.
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from core.access.people import change_licensee_role, deactivate_licensee_user, licensors_of
+from core.access.invitations import invite
+from core.access.people import add_licensee_user, change_licensee_role, deactivate_licensee_user, licensors_of
 from core.access.sessions import Person, end_all
 from core.access.tables import FinanceUser, Invitation, LicenseeUser, WebSession
 from core.access.users import change_role, deactivate
@@ -101,6 +105,31 @@ def licensees_to_invite(session: Session, licensor_id: int) -> Sequence[tuple[st
     return [(slug, name, id_) for slug, name, id_ in rows]
 
 
+def looked_after_here(session: Session, licensor_id: int, licensee_id: int) -> bool:
+    """Whether a licensor's admin may manage this licensee's people: it has no other licensor, or nobody came in yet."""
+    others = select(Account.id).where(Account.licensee_id == licensee_id, Account.licensor_id != licensor_id)
+    came_in = select(LicenseeUser.id).where(
+        LicenseeUser.licensee_id == licensee_id, LicenseeUser.active, LicenseeUser.password_hash.is_not(None)
+    )
+    return not session.execute(select(others.exists() & came_in.exists())).scalar_one()
+
+
+def add_person_of(
+    session: Session, licensor_id: int, licensee_id: int, by: Actor, *, email: str, name: str, role: str
+) -> str:
+    """Adds somebody of a licensee's; the token of the link with which they set a password."""
+    _demand_looked_after(session, licensor_id, licensee_id)
+    said = {"email": email, "name": name, "role": role}
+    return invite(session, add_licensee_user(session, licensee_id, by, **said, licensor_id=licensor_id), by)
+
+
+def make_link(session: Session, licensor_id: int, user: Person, by: Actor) -> str:
+    """The token of another link with which somebody sets a password; earlier ones are dead."""
+    if isinstance(user, LicenseeUser):
+        _demand_looked_after(session, licensor_id, user.licensee_id)
+    return invite(session, user, by)
+
+
 def give_role(session: Session, licensor_id: int, user: Person, by: Actor, role: str) -> None:
     """Another role, from the next request on. The last admin who may come in keeps theirs."""
     if isinstance(user, FinanceUser):
@@ -109,6 +138,7 @@ def give_role(session: Session, licensor_id: int, user: Person, by: Actor, role:
             _demand_another_admin(session, user)
         change_role(session, user.email, by, role)
     else:
+        _demand_looked_after(session, licensor_id, user.licensee_id)
         change_licensee_role(session, user.licensee_id, user.email, by, role=role, licensor_id=licensor_id)
 
 
@@ -121,12 +151,15 @@ def end_access(session: Session, licensor_id: int, user: Person, by: Actor) -> N
         _demand_another_admin(session, user)
         deactivate(session, user.email, by)
     else:
+        _demand_looked_after(session, licensor_id, user.licensee_id)
         deactivate_licensee_user(session, user.licensee_id, user.email, by, licensor_id)
 
 
-def sign_out(session: Session, user: Person, by: Actor) -> int:
+def sign_out(session: Session, licensor_id: int, user: Person, by: Actor) -> int:
     """Ends every session of somebody's, who may sign in again at once; says how many."""
     by.demand("admin", "sign somebody out")
+    if isinstance(user, LicenseeUser):
+        _demand_looked_after(session, licensor_id, user.licensee_id)
     logs = licensors_of(session, user)
     lock_logs(session, logs)
     ended = end_all(session, user, "signed out everywhere")
@@ -134,6 +167,11 @@ def sign_out(session: Session, user: Person, by: Actor) -> int:
     for each in sorted(logs) if ended else ():
         record(session, each, by, f"{kind}.signed_out", f"user {user.email}", {"sessions": ended})
     return ended
+
+
+def _demand_looked_after(session: Session, licensor_id: int, licensee_id: int) -> None:
+    if not looked_after_here(session, licensor_id, licensee_id):
+        raise Conflict("own_people", "this licensee has managers who look after its people: ask one of them")
 
 
 def _demand_another_admin(session: Session, user: FinanceUser) -> None:

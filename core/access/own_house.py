@@ -36,7 +36,6 @@ def change_own_contact(session: Session, licensor_id: int, by: Actor, contact: C
     }
     if changed:
         change_contact(session, Licensor, house.slug, contact)
-        session.expire(house)
         record(session, licensor_id, by, "licensor.changed", f"licensor {house.slug}", changed)
 
 
@@ -49,7 +48,6 @@ def change_own_brand(session: Session, licensor_id: int, by: Actor, brand: Brand
     changed = {name: {"before": before[name], "after": after[name]} for name in before if before[name] != after[name]}
     if changed:
         change_brand(session, house.slug, brand)
-        session.expire(house)
         record(session, licensor_id, by, "licensor.brand_changed", f"licensor {house.slug}", changed)
 
 

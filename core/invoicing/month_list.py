@@ -59,10 +59,10 @@ def drafts_of(licensor_id: int) -> Select[Any]:
             Licensee.name.label("licensee_name"),
             Agreement.slug.label("agreement"),
         )
-        .select_from(Invoice)
-        .join(Agreement, Agreement.id == Invoice.agreement_id)
-        .join(Account, Account.id == Agreement.account_id)
-        .join(Licensee, Licensee.id == Invoice.licensee_id)
+        .select_from(Invoice)  # always there: as outer joins they are left out where nobody asks for them
+        .outerjoin(Agreement, Agreement.id == Invoice.agreement_id)
+        .outerjoin(Account, Account.id == Agreement.account_id)
+        .outerjoin(Licensee, Licensee.id == Invoice.licensee_id)
         .outerjoin(_OF_LICENSOR, (_OF_LICENSOR.licensor_id == licensor_id) & _OF_LICENSOR.account_id.is_(None))
         .outerjoin(_OF_ACCOUNT, _OF_ACCOUNT.account_id == Account.id)
         .outerjoin(

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.actors import Actor
 from core.database import make_engine
+from core.errors import Conflict
 from core.invoicing.runs.control import resume, runs, stop
 from core.invoicing.runs.run import advance_items, pieces_to_work, request_run, take_items
 from core.invoicing.tables import BillingRunItem, Invoice
@@ -93,10 +95,11 @@ def run_it(database_url: str, licensees: int, requests: int, kills: int) -> None
                 while issued(session) < reached:
                     time.sleep(0.02)
                 kill(workers.pop(0))
-                if nth == 0:  # and somebody stops one of the runs, and lets it go on
-                    stop(session, made[0], ANNA)
-                    session.commit()
-                    resume(session, made[0], ANNA)
+                if nth == 0:  # and somebody stops one of the runs, unless they are done by now, and lets it go on
+                    with suppress(Conflict):
+                        stop(session, made[-1], ANNA)
+                        session.commit()
+                        resume(session, made[-1], ANNA)
                     session.commit()
                 workers.append(begin(database_url, 3 + nth))
             while not all(found.state == "done" for found in runs(session)):

@@ -87,7 +87,7 @@ def _cost(line: Drawn, found: Quote) -> Chart:
     totals: list[Money | None] = [point.total for point in line.points]
     made: list[Money | None] = [point.total - point.shortfall for point in line.points]
     series = [Series("total", totals)]
-    if line.curve.promised:
+    if any(point.shortfall.minor for point in line.points):
         series.append(Series("for images alone", made, dashed=True, tone="quiet"))
     return chart(
         "cost", "Cost by volume", x=[point.images for point in line.points], series=series, x_label="Images",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from core.errors import InvalidInput, NotFound
+from core.errors import InvalidInput
 from core.invoicing.what_if.shadow import Shadow, licensee_named, months_from_to, shadow
 from core.money import Money
 from core.rating.line import COUNTED
@@ -48,7 +48,7 @@ class Recorded:
 def recorded(eyes: Session, base: Base, asked: Asked) -> Recorded:
     """Shadow bills of a licensee's months. Raises `InvalidInput`, and `NotFound` for a licensee that is not theirs."""
     if not asked.licensee:
-        raise NotFound("unknown_licensee", "choose a licensee: there is none yet")
+        raise InvalidInput("no_licensee", "there is no licensee yet whose usage could be looked at")
     licensee = licensee_named(eyes, asked.licensee)
     days = months_from_to(asked.first, asked.last)
     if sum(1 for _ in days.months()) > MOST_MONTHS:

@@ -206,7 +206,7 @@
     const step = xs.length > 1 ? (xs[xs.length - 1] - xs[0]) / (xs.length - 1) : 1;
     const options = {
       width: Math.max(200, place.clientWidth), height: place.clientHeight,
-      padding: [10, numeric && data.time ? 6 : 30, 0, 0], legend: { show: false },
+      padding: [10, data.time ? 6 : numeric || bars ? 30 : 46, 0, 0], legend: { show: false },
       cursor: { y: false, points: { show: !bars, size: 7 }, drag: { x: false, y: false } },
       plugins: [tip(data), ...(data.options?.marks ? [across(data.options.marks)] : [])],
       scales: {

@@ -178,6 +178,11 @@ def test_a_band_that_is_missing_or_cannot_be_divided_is_refused() -> None:
         band_rates(uneven)
 
 
+@pytest.mark.parametrize("guess", [0, 1, 41_999_999, 42_000_000, 42_000_001, 10**9])
+def test_a_guess_is_taken_only_where_it_is_the_break_even(guess: int) -> None:
+    assert break_even(Curve(offers("sd3-enterprise")), guess).images == 42_000_000
+
+
 def test_telling_volumes_lie_around_the_break_even() -> None:
     found = break_even(Curve(offers("sd3-enterprise")))
     assert telling_volumes(None, found) == [n * 10_500_000 for n in (1, 2, 3, 4, 5, 6, 8)]

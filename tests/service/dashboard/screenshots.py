@@ -50,6 +50,15 @@ PAGES: list[Picture] = [
     Picture("portal-statement", "lumenkit", "/portal/statements/open-weights-guild/1"),
     Picture("portal-agreement", "lumenkit", "/portal/agreements/demo-lantern-tiers", whole=True),
     Picture("portal-keys", "lumenkit", "/portal/settings"),
+    Picture("month-end", "arne", "/month-end?state=held"),
+    Picture("invoices", "ada", "/invoices"),
+    Picture("invoice", "ada", "/invoices/OWG-000001"),
+    Picture("payments", "ada", "/payments"),
+    Picture("bank-statements", "carla", "/payments/bank"),
+    Picture("receivables", "ada", "/payments/ageing"),
+    Picture("settings", "ada", "/settings"),
+    Picture("people", "ada", "/settings/people"),
+    Picture("webhook", "ada", "/settings/webhooks/2"),
 ]
 
 

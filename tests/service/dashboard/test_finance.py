@@ -106,10 +106,13 @@ def test_two_people_are_needed_above_the_limit_and_the_page_says_so(dashboard: D
     assert dashboard.post(f"/invoices/{draft}/approve", {}, admin).status_code == 303
     assert "You approved this, and it is above 1.00 USD" in dashboard.get(page, admin).text
     assert "Issue all that are ready" not in dashboard.get(page, admin).text
-    dashboard.post(f"{page}/issue", {}, admin)
-    assert _of(dashboard, draft).status == "approved"  # not by the one who approved it
-    assert "Issue all that are ready" in dashboard.get(page, approver).text
-    assert dashboard.post(f"{page}/issue", {}, approver).status_code == 303
+    shown = dashboard.get(page, approver).text
+    seen = re.search(r'name="seen" value="(\w+)"', shown)
+    assert "Issue all that are ready" in shown and seen is not None
+    for who, said in ((admin, {"seen": seen[1]}), (admin, {"ids": draft[6:]}), (approver, {"seen": "something else"})):
+        dashboard.post(f"{page}/issue", said, who)  # who approved it; and somebody who saw something else
+        assert _of(dashboard, draft).status == "approved"
+    assert dashboard.post(f"{page}/issue", {"seen": seen[1]}, approver).status_code == 303
     assert _of(dashboard, draft).status == "issued"
 
 

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -62,6 +63,12 @@ def test_what_cannot_be_read_is_said_at_its_field_and_nothing_is_lost(shared: Da
     assert shared.get("/scenario", VIEWER, of="no-such").status_code == 404
     for text in ("\x00", "1e400", "NaN", "٣", "1" * 5000):
         assert "Something has to change" in shared.get("/scenario/answer", VIEWER, price=text, volume=text).text
+    for odd in ("\x00", "9999-12", "0001-01", "x" * 300, "'", "\ud7ff"):
+        asked = ("of", "licensee", "from", "to", "saved")
+        for name in asked:
+            answered = shared.get("/scenario/answer", VIEWER, mode="recorded", **{name: odd})
+            assert answered.status_code in (200, 404, 422), (odd, name)
+        assert shared.get(f"/scenario/saved/{quote(odd)}", VIEWER).status_code in (404, 422)
 
 
 def test_offers_are_held_against_each_other(shared: Dashboard) -> None:
@@ -183,4 +190,4 @@ def test_the_curve_follows_the_slider(screen: Screen) -> None:
     expect(page.get_by_role("heading", name="For the board", level=1)).to_be_visible()
     page.get_by_role("link", name="On recorded usage").click()
     expect(page.get_by_label("Usage of")).to_be_visible()
-    screen.check(page, "scenario-recorded")
+    screen.check(page, "scenario-recorded", part="#answer")

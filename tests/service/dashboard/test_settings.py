@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.access.tables import FinanceUser
+from core.access.people import actor_of, put_password
+from core.access.tables import FinanceUser, LicenseeUser
 from core.audit.tables import AuditEntry
 from core.registry.tables import ApprovalLimit, Licensor, StoredPicture
-from tests.service.dashboard.people import FINANCE, NOBODY, RIVALS_ADMIN, Dashboard, counting_queries
+from tests.service.dashboard.people import FINANCE, NOBODY, PORTAL, RIVALS_ADMIN, Dashboard, counting_queries
 from tests.service.dashboard.screen import Screen
 
 ADMINS_ONLY = ("/settings/people", "/settings/licensee-people", "/settings/keys")
@@ -85,15 +86,15 @@ def test_who_is_deactivated_is_out_at_once_and_for_good(shared: Dashboard) -> No
     assert again.status_code == 422 and "is deactivated" in again.text
 
 
-def test_the_last_admin_stays_and_nobody_ends_their_own_access(dashboard: Dashboard) -> None:
-    own = f"/settings/people/{person_id(dashboard, FINANCE['admin'])}"
-    refused = dashboard.post(f"{own}/role", {"role": "clerk"})
+def test_the_last_admin_stays_and_nobody_ends_their_own_access(shared: Dashboard) -> None:
+    own, me = f"/settings/people/{person_id(shared, RIVALS_ADMIN)}", RIVALS_ADMIN
+    refused = shared.post(f"{own}/role", {"role": "clerk"}, me)
     assert refused.status_code == 409 and "is the last admin" in refused.text
-    assert dashboard.post(f"{own}/deactivate").status_code == 409
-    added(dashboard, "second@guild.example", "admin")
-    assert dashboard.post(f"{own}/deactivate").status_code == 409
-    assert dashboard.post(f"{own}/role", {"role": "clerk"}, follow_redirects=False).status_code == 303
-    assert dashboard.get("/settings/people").status_code == 403
+    assert shared.post(f"{own}/deactivate", who=me).status_code == 409
+    shared.post("/settings/people", {"email": "second@rival.example", "name": "Second", "role": "admin"}, me)
+    assert shared.post(f"{own}/deactivate", who=me).status_code == 409
+    assert shared.post(f"{own}/role", {"role": "clerk"}, me, follow_redirects=False).status_code == 303
+    assert shared.get("/settings/people", me).status_code == 403
 
 
 def test_a_form_that_is_wrong_keeps_what_was_typed(shared: Dashboard) -> None:
@@ -111,6 +112,24 @@ def test_people_of_licensees_are_managed_where_there_is_an_account(shared: Dashb
     assert theirs.status_code == 422 and "Choose one of the list" in theirs.text
     assert "rival-only" not in shared.get("/settings/licensee-people").text
     assert shared.get("/settings/licensee-people", q="guild-only").text.count("@guild-only.example") >= 3
+
+
+def test_a_licensee_of_several_licensors_looks_after_its_own_people(shared: Dashboard) -> None:
+    """Whoever could let somebody in there would see what is the other licensor's."""
+    said = {"licensee": "north", "email": "more@north.example", "name": "More", "role": "manager"}
+    with Session(shared.engine) as session:
+        manager = session.scalars(select(LicenseeUser).filter_by(email=PORTAL["manager"])).one()
+        page = f"/settings/licensee-people/{manager.id}"
+        put_password(session, manager, "a long enough password", actor_of(manager))
+        session.commit()
+    shared.forget(PORTAL["manager"])
+    assert shared.post("/settings/licensee-people", said).status_code == 409
+    for way, fields in (("invite", {}), ("role", {"role": "viewer"}), ("sign-out", {}), ("deactivate", {})):
+        refused = shared.post(f"{page}/{way}", fields)
+        assert refused.status_code == 409 and "ask one of them" in refused.text, way
+        assert "/welcome/" not in refused.text
+    assert "Deactivate" not in shared.get(page).text
+    assert shared.get("/portal", PORTAL["manager"]).status_code == 200
 
 
 def test_a_key_is_shown_once_works_and_is_revoked(shared: Dashboard) -> None:
@@ -160,52 +179,52 @@ def test_an_address_that_webhooks_may_not_go_to_is_refused_at_its_field(shared: 
     assert answer.status_code == 422 and 'id="f-url-wrong"' in answer.text and url in answer.text
 
 
-def test_what_invoices_print_is_changed_and_written_down(dashboard: Dashboard) -> None:
+def test_what_invoices_print_is_changed_and_written_down(shared: Dashboard) -> None:
     said = {"name": "The Guild, Ltd.", "address": "1 Loom Street\n\nLondon", "email": "ar@guild.example",
             "tax_id": "GB123456789"}  # fmt: skip
-    assert dashboard.post("/settings/organisation", said, follow_redirects=False).status_code == 303
-    with Session(dashboard.engine) as session:
+    assert shared.post("/settings/organisation", said, follow_redirects=False).status_code == 303
+    with Session(shared.engine) as session:
         house = session.scalars(select(Licensor).filter_by(slug="guild")).one()
         assert (house.name, house.address, house.tax_id) == (said["name"], ["1 Loom Street", "London"], "GB123456789")
-    assert acts(dashboard, "licensor guild")[-1] == "licensor.changed"
-    wrong = dashboard.post("/settings/organisation", {**said, "tax_id": "GB12"})
+    assert acts(shared, "licensor guild")[-1] == "licensor.changed"
+    wrong = shared.post("/settings/organisation", {**said, "tax_id": "GB12"})
     assert wrong.status_code == 422 and 'id="f-tax_id-wrong"' in wrong.text and "1 Loom Street" in wrong.text
 
 
-def test_the_look_of_documents_is_judged_kept_and_shown(dashboard: Dashboard) -> None:
-    faint = dashboard.post("/settings/brand", {"colour": "#ffff00", "accent": ""})
+def test_the_look_of_documents_is_judged_kept_and_shown(shared: Dashboard) -> None:
+    faint = shared.post("/settings/brand", {"colour": "#ffff00", "accent": ""})
     assert faint.status_code == 422 and "too light to be read" in faint.text and "#ffff00" in faint.text
-    small = dashboard.post("/settings/brand", {"colour": "", "accent": ""}, files={"logo": ("l.png", PNG, "image/png")})
+    small = shared.post("/settings/brand", {"colour": "", "accent": ""}, files={"logo": ("l.png", PNG, "image/png")})
     assert small.status_code == 422 and "too few to print" in small.text
-    assert dashboard.get("/settings/logo").status_code == 404
-    done = dashboard.post("/settings/brand", {"colour": "#1B4D89", "accent": ""}, follow_redirects=False,
+    assert shared.get("/settings/logo").status_code == 404
+    done = shared.post("/settings/brand", {"colour": "#1B4D89", "accent": ""}, follow_redirects=False,
                           files={"logo": ("l.svg", SVG, "image/svg+xml")})  # fmt: skip
     assert done.status_code == 303
-    shown = dashboard.get("/settings/logo", FINANCE["viewer"])
+    shown = shared.get("/settings/logo", FINANCE["viewer"])
     assert shown.content == SVG and shown.headers["content-type"] == "image/svg+xml"
     assert "default-src 'none'" in shown.headers["content-security-policy"], "an SVG opened by itself does nothing"
-    assert dashboard.get("/settings/logo", RIVALS_ADMIN).status_code == 404
-    dashboard.post("/settings/brand", {"colour": "#123456", "accent": ""})
-    assert dashboard.get("/settings/logo").content == SVG, "a colour changed alone leaves the logo"
-    dashboard.post("/settings/brand", {"colour": "", "accent": "", "no_logo": "on"})
-    assert dashboard.get("/settings/logo").status_code == 404
-    with Session(dashboard.engine) as session:
+    assert shared.get("/settings/logo", RIVALS_ADMIN).status_code == 404
+    shared.post("/settings/brand", {"colour": "#123456", "accent": ""})
+    assert shared.get("/settings/logo").content == SVG, "a colour changed alone leaves the logo"
+    shared.post("/settings/brand", {"colour": "", "accent": "", "no_logo": "on"})
+    assert shared.get("/settings/logo").status_code == 404
+    with Session(shared.engine) as session:
         assert session.scalars(select(StoredPicture)).one().content == SVG, "issued invoices may name it"
 
 
-def test_limits_hold_for_all_or_for_one(dashboard: Dashboard) -> None:
-    assert dashboard.post("/settings/limits", {"amount": "1,000,000"}, follow_redirects=False).status_code == 303
+def test_limits_hold_for_all_or_for_one(shared: Dashboard) -> None:
+    assert shared.post("/settings/limits", {"amount": "1,000,000"}, follow_redirects=False).status_code == 303
     own = "/settings/limits/guild-only"
-    assert dashboard.post(own, {"amount": "250.50"}, follow_redirects=False).status_code == 303
-    listed = dashboard.get("/settings/limits", FINANCE["viewer"]).text
+    assert shared.post(own, {"amount": "250.50"}, follow_redirects=False).status_code == 303
+    listed = shared.get("/settings/limits", FINANCE["viewer"]).text
     assert "10,000.00" in listed and "250.50" in listed
     for wrong in ("-1", "1.005", "much"):
-        assert dashboard.post(own, {"amount": wrong}).status_code == 422
-    assert dashboard.post(own, {"amount": ""}, follow_redirects=False).status_code == 303
-    with Session(dashboard.engine) as session:
+        assert shared.post(own, {"amount": wrong}).status_code == 422
+    assert shared.post(own, {"amount": ""}, follow_redirects=False).status_code == 303
+    with Session(shared.engine) as session:
         assert [each.second_person_above_minor for each in session.scalars(select(ApprovalLimit))] == [1_000_000]
-    assert acts(dashboard, "licensee guild-only") == ["approval_limit.changed"] * 2
-    assert dashboard.get("/settings/limits/rival-only").status_code == 404
+    assert acts(shared, "licensee guild-only") == ["approval_limit.changed"] * 2
+    assert shared.get("/settings/limits/rival-only").status_code == 404
 
 
 def test_notices_deliveries_and_the_system_are_shown_without_secrets(shared: Dashboard) -> None:
@@ -222,24 +241,24 @@ def test_notices_deliveries_and_the_system_are_shown_without_secrets(shared: Das
     assert "ed25519" in shared.get("/settings/system", FINANCE["viewer"]).text
 
 
-def test_the_number_of_queries_does_not_hang_on_how_many_there_are(dashboard: Dashboard) -> None:
+def test_the_number_of_queries_does_not_hang_on_how_many_there_are(shared: Dashboard) -> None:
     paths = [path for path in (*FOR_ALL, *ADMINS_ONLY) if "/system" not in path]  # which counts nothing of these
 
     def counted() -> dict[str, int]:
         found = {}
         for path in paths:
             with counting_queries() as sent:
-                assert dashboard.get(path).status_code == 200
+                assert shared.get(path).status_code == 200
             found[path] = len(sent)
         return found
 
-    dashboard.get("/settings")
+    shared.get("/settings")
     before = counted()
     for number in range(4):
-        added(dashboard, f"more-{number}@guild.example")
-        dashboard.post("/settings/webhooks", {"url": f"https://hooks.more.example/{number}", "licensee": ""})
+        added(shared, f"more-{number}@guild.example")
+        shared.post("/settings/webhooks", {"url": f"https://hooks.more.example/{number}", "licensee": ""})
         fields = {"whose": "machine", "machine": f"more-{number}", "role": "viewer", "lasts": "", "scopes": ["read"]}
-        dashboard.post("/settings/keys", fields)
+        shared.post("/settings/keys", fields)
     assert counted() == before
     assert max(before.values()) <= 12, before
 
@@ -247,10 +266,7 @@ def test_the_number_of_queries_does_not_hang_on_how_many_there_are(dashboard: Da
 def test_the_settings_in_a_browser(screen: Screen) -> None:
     page = screen.finance("admin", "/settings")
     screen.check(page, "settings")
-    for name, tab in (
-        ("people", "People"), ("licensee-people", "Licensees' people"), ("limits", "Approval limits"),
-        ("keys", "API keys"), ("webhooks", "Webhooks"), ("notices", "Notices"), ("system", "System"),
-    ):  # fmt: skip
+    for name, tab in (("keys", "API keys"), ("webhooks", "Webhooks"), ("notices", "Notices"), ("system", "System")):
         page.get_by_role("navigation", name="Settings").get_by_role("link", name=tab, exact=True).click()
         page.wait_for_url(f"**/settings/{name}")
         if name == "system":

@@ -53,6 +53,7 @@ INVOICES = Listing(
     file="invoices",
     label="Invoices and credit notes",
     empty="No invoices yet",
+    counted=False,  # the sums below the list count them
 )  # fmt: skip
 
 
@@ -63,10 +64,9 @@ def all_invoices(request: Request, person: Viewer, eyes: FinanceEyes) -> Respons
     listed = listing.read(request, eyes, documents(person.licensor_id))
     if listed.wants_csv:
         return listed.csv()
-    return page(
-        request, "invoices/list.html", title="Invoices", listed=listed,
-        sums=sums_of(eyes, listed.asked) if listed.asked is not None and listed.total else [],
-    )  # fmt: skip
+    sums = sums_of(eyes, listed.asked) if listed.asked is not None else []
+    listed.total = sum(each.count for each in sums)
+    return page(request, "invoices/list.html", title="Invoices", listed=listed, sums=sums)
 
 
 def _filters(eyes: Session, person: FinancePerson, months: Sequence[Period], slug: str) -> tuple[Filter, ...]:

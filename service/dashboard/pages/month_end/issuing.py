@@ -4,6 +4,8 @@ Each is a transaction of its own, so that one that is refused holds up no other 
 the documents are made. Leaving the page stops it; what is issued stays so, and asking again goes on with the rest.
 """
 
+from collections.abc import Sequence
+from hashlib import sha256
 from time import monotonic
 
 from fastapi import Request
@@ -13,7 +15,7 @@ from core.errors import PerimageError
 from core.invoicing.documents import make_document
 from core.invoicing.life.issue import issue
 from core.invoicing.life.stands import name_of
-from core.invoicing.month_list import ready_for, without_documents
+from core.invoicing.month_list import Ready, ready_for, without_documents
 from core.period import Period
 from service.dashboard import written
 from service.dashboard.acting import act
@@ -32,14 +34,19 @@ def issue_ready(request: Request, person: Approver, eyes: FinanceEyes, period: s
     month = month_of(period)
     person.actor.demand("approver", "issue invoices")
     began = monotonic()
-    mark, done, paper = (form.whole(name, required=False) or 0 for name in ("after", "done", "paper"))
+    now = ready_for(eyes, person.licensor_id, month, person.actor.name)
+    if not form.has("ids") and form.said("seen") != seen_as(now):
+        said = "Something has changed meanwhile: look at what is ready now, then issue it."
+        return after(request, f"/month-end/{month.name}", said, tone="warn")
+    wanted = set(form.said("ids").split(",")) if form.has("ids") else {str(each.id) for each in now}
+    ready = [each.id for each in now if str(each.id) in wanted]
+    done, paper = (form.whole(name, required=False) or 0 for name in ("done", "paper"))
     refused = form.said("refused")[:_MOST_SAID]
-    ready = [each.id for each in ready_for(eyes, person.licensor_id, month, person.actor.name) if each.id > mark]
     total = form.whole("total", required=False) or len(ready)
     while ready and monotonic() - began < AT_ONCE_SECONDS:
-        mark = ready.pop(0)
+        next_ = ready.pop(0)
         try:
-            act(request, lambda session, id_=mark: name_of(issue(session, id_, person.actor)))  # type: ignore[misc]
+            act(request, lambda session, id_=next_: name_of(issue(session, id_, person.actor)))  # type: ignore[misc]
             done += 1
         except PerimageError as refusal:
             refused = f"{refused} {refusal.sentence}.".strip()[:_MOST_SAID]
@@ -53,7 +60,7 @@ def issue_ready(request: Request, person: Approver, eyes: FinanceEyes, period: s
             except PerimageError as refusal:
                 refused = f"{refused} {refusal.sentence}.".strip()[:_MOST_SAID]
     if ready or unmade:
-        left = {"after": mark, "done": done, "paper": paper, "total": total, "refused": refused}
+        left = {"ids": ",".join(map(str, ready)), "done": done, "paper": paper, "total": total, "refused": refused}
         return page(
             request, "month_end/issuing.html", title=f"Issuing {written.month(month)}", month=month, left=left,
             unmade=len(unmade), issuing=bool(ready),
@@ -72,6 +79,12 @@ def make_month_documents(request: Request, person: Approver, eyes: FinanceEyes, 
         made += 1
     left = f" {len(unmade):,} are left: ask again." if unmade else ""
     return after(request, f"/month-end/{month.name}", f"Documents of {made:,} invoices are made.{left}")
+
+
+def seen_as(ready: Sequence[Ready]) -> str:
+    """What somebody saw before saying yes: these drafts, each over its total."""
+    said = ",".join(f"{each.id}:{each.total}" for each in ready)
+    return sha256(said.encode()).hexdigest()[:16]
 
 
 def _unmade(request: Request, person: FinancePerson, month: Period, mark: int) -> list[int]:

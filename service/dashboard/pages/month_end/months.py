@@ -30,6 +30,7 @@ from core.registry.tables import Licensee
 from service.dashboard import written
 from service.dashboard.listing import Column, Filter, Listing
 from service.dashboard.pages.invoices.one import changed, why_not_you
+from service.dashboard.pages.month_end.issuing import seen_as
 from service.dashboard.pages.month_end.router import month_of, router
 from service.dashboard.rendering import page
 from service.dashboard.signed_in import FinanceEyes, FinancePerson, Viewer
@@ -64,6 +65,7 @@ DRAFTS = Listing(
     file="month-end",
     label="Drafts and invoices",
     empty="Everything is issued",
+    counted=False,  # the figures above the list say how many there are
 )  # fmt: skip
 
 
@@ -106,7 +108,8 @@ def one_month(request: Request, person: Viewer, eyes: FinanceEyes, period: str) 
     return page(
         request, "month_end/month.html", title=f"Month end, {written.month(month)}", month=month, listed=listed,
         states={name: [each for each in states if each.state == words] for name, words in WORDS.items()},
-        failed=failed_items(eyes, month), ready=len(ready), sums=sums([each.total for each in ready]),
+        failed=failed_items(eyes, month), ready=len(ready), seen=seen_as(ready),
+        sums=sums(each.total for each in ready),
         unmade=len(without_documents(eyes, person.licensor_id, month)), why_not=lambda row: why_not(person, row),
         runs=[each for each in _runs(eyes, 50) if each.run.period_start == month.start][:5],
         back=f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path,

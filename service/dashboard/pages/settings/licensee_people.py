@@ -8,15 +8,17 @@ from starlette.responses import Response
 
 from core.access.administered import (
     Somebody,
+    add_person_of,
     end_access,
     give_role,
     licensee_people,
     licensee_person,
     licensees_to_invite,
+    looked_after_here,
+    make_link,
     sign_out,
 )
-from core.access.invitations import invite
-from core.access.people import LICENSEE_ROLES, add_licensee_user
+from core.access.people import LICENSEE_ROLES
 from core.access.sessions import sessions_of
 from core.access.tables import LicenseeUser
 from service.dashboard.acting import act
@@ -35,7 +37,7 @@ ROLES = {
 PEOPLE_LIST = Listing(
     columns=(
         Column("licensee", "Licensee", lambda row: row.licensee_name, sort=True,
-               href=lambda row: f"/licensees/{row.licensee}/contact"),
+               href=lambda row: f"/licensees/{row.licensee}/contact", note=lambda row: row.licensee),
         Column("name", "Name", lambda row: row.name, sort=True, href=lambda row: f"{BASE}/{row.id}",
                note=lambda row: row.email),
         Column("role", "Role", lambda row: row.role, sort=True),
@@ -64,10 +66,8 @@ def add_person_of_licensee(request: Request, person: Admin, form: Filled) -> Res
 
     def add(session: Session) -> str:
         licensee_id = next(id_ for slug, _, id_ in licensees if slug == licensee)
-        user = add_licensee_user(
-            session, licensee_id, person.actor, email=email, name=name, role=role, licensor_id=person.licensor_id
-        )
-        return invite(session, user, person.actor)
+        said = {"email": email, "name": name, "role": role}
+        return add_person_of(session, person.licensor_id, licensee_id, person.actor, **said)
 
     licensees = act(request, lambda session: licensees_to_invite(session, person.licensor_id))
     with form:
@@ -101,17 +101,18 @@ def change_role_at_licensee(request: Request, person: Admin, person_id: int, for
 @router.post("/licensee-people/{person_id}/invite")
 def invite_person_of_licensee(request: Request, person: Admin, person_id: int, form: Filled) -> Response:
     """Another link. Earlier links are dead."""
-    _theirs(request, person, person_id)
+    user = _theirs(request, person, person_id)
     link = ""
     with form:
-        found = act(request, lambda session: invite(session, _of(session, person, person_id), person.actor))
+        found = act(request, lambda session: make_link(session, person.licensor_id, user, person.actor))
         link = invitation_link(request, found)
     return _one(request, person, person_id, form if form.wrong else None, link)
 
 
 @router.post("/licensee-people/{person_id}/sign-out")
 def sign_person_of_licensee_out(request: Request, person: Admin, person_id: int) -> Response:
-    ended = act(request, lambda session: sign_out(session, _of(session, person, person_id), person.actor))
+    user = _theirs(request, person, person_id)
+    ended = act(request, lambda session: sign_out(session, person.licensor_id, user, person.actor))
     return after(request, f"{BASE}/{person_id}", f"{ended} sessions ended." if ended else "Nobody was in.")
 
 
@@ -153,14 +154,15 @@ def _shown(
 
 
 def _one(request: Request, person: FinancePerson, person_id: int, form: Form | None = None, link: str = "") -> Response:
-    def read(session: Session) -> tuple[Any, list[Somebody]]:
+    def read(session: Session) -> tuple[Any, list[Somebody], bool]:
         user = _of(session, person, person_id)
         shown = licensee_people(session, person.licensor_id, person_id)
-        return sessions_of(session, user, **limits_of(request)), shown
+        manages = looked_after_here(session, person.licensor_id, user.licensee_id)
+        return sessions_of(session, user, **limits_of(request)) if manages else [], shown, manages
 
-    sessions, [somebody] = act(request, read)
+    sessions, [somebody], manages = act(request, read)
     return settings_page(
         request, "person.html", person, "Licensees' people", status=form.status if form else 200, form=form, link=link,
         somebody=somebody, sessions=sessions, roles=list(ROLES.items()), title=somebody.name, own=False,
-        base=f"{BASE}/{person_id}", back=("Licensees' people", BASE),
+        manages=manages, base=f"{BASE}/{person_id}", back=("Licensees' people", BASE),
     )  # fmt: skip

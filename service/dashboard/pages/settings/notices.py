@@ -59,5 +59,6 @@ def notice(request: Request, person: Viewer, eyes: FinanceEyes, notice_id: int) 
     sent = eyes.execute(deliveries_asked().where(Delivery.notice_id == row.id).order_by(Delivery.id)).all()
     return settings_page(
         request, "notice.html", person, "Notices", title=f"Notice {row.id}", row=row,
-        said=(subject(row.kind, row.data), written(row.kind, row.data)[1]), sent=[(each, state_of(each)) for each in sent],
+        said=(subject(row.kind, row.data), written(row.kind, row.data)[1]),
+        sent=[(each, state_of(each)) for each in sent],
     )  # fmt: skip

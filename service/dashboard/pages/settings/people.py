@@ -101,7 +101,7 @@ def invite_person(request: Request, person: Admin, user_id: int, form: Filled) -
 @router.post("/people/{user_id}/sign-out")
 def sign_person_out(request: Request, person: Admin, user_id: int) -> Response:
     """Ends every session of theirs."""
-    ended = act(request, lambda session: sign_out(session, _of(session, person, user_id), person.actor))
+    ended = act(request, lambda session: _sign_out(session, person, user_id))
     return after(request, f"/settings/people/{user_id}", f"{ended} sessions ended." if ended else "Nobody was in.")
 
 
@@ -118,6 +118,10 @@ def deactivate_person(request: Request, person: Admin, user_id: int, form: Fille
 
 def _of(session: Session, person: FinancePerson, user_id: int) -> FinanceUser:
     return own_person(session, person.licensor_id, known_id(user_id))
+
+
+def _sign_out(session: Session, person: FinancePerson, user_id: int) -> int:
+    return sign_out(session, person.licensor_id, _of(session, person, user_id), person.actor)
 
 
 def _own(request: Request, person: FinancePerson, user_id: int) -> FinanceUser:
@@ -145,5 +149,6 @@ def _one(request: Request, person: FinancePerson, user_id: int, form: Form | Non
     return settings_page(
         request, "person.html", person, "People", status=form.status if form else 200, form=form, link=link,
         somebody=somebody, sessions=sessions, roles=list(ROLES.items()), title=somebody.name,
-        own=somebody.email == person.email, base=f"/settings/people/{user_id}", back=("People", "/settings/people"),
+        own=somebody.email == person.email, manages=True, base=f"/settings/people/{user_id}",
+        back=("People", "/settings/people"),
     )  # fmt: skip

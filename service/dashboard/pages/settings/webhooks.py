@@ -162,9 +162,8 @@ def _one(
     listed = OF_ENDPOINT.read(request, eyes, deliveries_asked().where(Delivery.endpoint_id == endpoint_id))
     if listed.wants_csv:
         return listed.csv()
-    missed = select(Delivery.id).where(Delivery.endpoint_id == endpoint_id, Delivery.state == "given_up").limit(1)
     return settings_page(
         request, "webhook.html", person, "Webhooks", status=form.status if form else 200, form=form, endpoint=endpoint,
-        listed=listed, kinds=KIND_WORDS, secret=secret, rotated=rotated, missed=eyes.scalar(missed) is not None,
+        listed=listed, kinds=KIND_WORDS, secret=secret, rotated=rotated,
         title=f"Endpoint {endpoint.id}", days=REPLAYED_DAYS,
     )  # fmt: skip
