@@ -40,38 +40,43 @@ CHANGE = Invoice.total_minor - func.coalesce(_BEFORE.total_minor, 0)
 def drafts_of(licensor_id: int) -> Select[Any]:
     """A licensor's documents of months, whatever their state, each with its total of the month before."""
     month_before = cast(Invoice.period_start - text("INTERVAL '1 month'"), Date)
+    columns = (
+        Invoice.id.label("id"),
+        Invoice.number.label("number"),
+        Invoice.status.label("status"),
+        STATE.label("state"),
+        Invoice.period_start.label("period_start"),
+        Invoice.currency.label("currency"),
+        Invoice.total_minor.label("total_minor"),
+        _BEFORE.total_minor.label("before_minor"),
+        Invoice.hold_reasons.label("hold_reasons"),
+        Invoice.closed_by.label("closed_by"),
+        Invoice.approved_by.label("approved_by"),
+        ABOVE.label("above"),
+        LIMIT.label("limit_minor"),
+        Licensee.slug.label("licensee"),
+        Licensee.name.label("licensee_name"),
+        Agreement.slug.label("agreement"),
+    )
+    return _judged(licensor_id, *columns).outerjoin(
+        _BEFORE,
+        (_BEFORE.agreement_id == Invoice.agreement_id)
+        & (_BEFORE.period_start == month_before)
+        & (_BEFORE.status != "void")
+        & _BEFORE.corrects_invoice_id.is_(None),
+    )
+
+
+def _judged(licensor_id: int, *columns: Any) -> Select[Any]:
+    """Documents of months beside the limits of their accounts."""
     return (
-        select(
-            Invoice.id.label("id"),
-            Invoice.number.label("number"),
-            Invoice.status.label("status"),
-            STATE.label("state"),
-            Invoice.period_start.label("period_start"),
-            Invoice.currency.label("currency"),
-            Invoice.total_minor.label("total_minor"),
-            _BEFORE.total_minor.label("before_minor"),
-            Invoice.hold_reasons.label("hold_reasons"),
-            Invoice.closed_by.label("closed_by"),
-            Invoice.approved_by.label("approved_by"),
-            ABOVE.label("above"),
-            LIMIT.label("limit_minor"),
-            Licensee.slug.label("licensee"),
-            Licensee.name.label("licensee_name"),
-            Agreement.slug.label("agreement"),
-        )
+        select(*columns)
         .select_from(Invoice)  # always there: as outer joins they are left out where nobody asks for them
         .outerjoin(Agreement, Agreement.id == Invoice.agreement_id)
         .outerjoin(Account, Account.id == Agreement.account_id)
         .outerjoin(Licensee, Licensee.id == Invoice.licensee_id)
         .outerjoin(_OF_LICENSOR, (_OF_LICENSOR.licensor_id == licensor_id) & _OF_LICENSOR.account_id.is_(None))
         .outerjoin(_OF_ACCOUNT, _OF_ACCOUNT.account_id == Account.id)
-        .outerjoin(
-            _BEFORE,
-            (_BEFORE.agreement_id == Invoice.agreement_id)
-            & (_BEFORE.period_start == month_before)
-            & (_BEFORE.status != "void")
-            & _BEFORE.corrects_invoice_id.is_(None),
-        )
         .where(Invoice.licensor_id == licensor_id, Invoice.corrects_invoice_id.is_(None), Invoice.status != "void")
     )
 
@@ -124,11 +129,12 @@ class StateSum:
 
 def states_of(session: Session, licensor_id: int, month: Period) -> list[StateSum]:
     """How many of a month's documents stand where, with their totals, tax included. One statement."""
-    row = drafts_of(licensor_id).where(Invoice.period_start == month.start).subquery()
+    state = STATE.label("state")
     asked = (
-        select(row.c.state, row.c.currency, func.count(), func.sum(row.c.total_minor))
-        .group_by(row.c.state, row.c.currency)
-        .order_by(row.c.state, row.c.currency)
+        _judged(licensor_id, state, Invoice.currency, func.count(), func.sum(Invoice.total_minor))
+        .where(Invoice.period_start == month.start)
+        .group_by(state, Invoice.currency)
+        .order_by(state, Invoice.currency)
     )
     return [
         StateSum(state, count, Money(currency, int(minor))) for state, currency, count, minor in session.execute(asked)
@@ -148,9 +154,10 @@ def ready_for(session: Session, licensor_id: int, month: Period, by: str) -> lis
     One statement.
     """
     mine = and_(ABOVE, Invoice.approved_by == by)
-    asked = drafts_of(licensor_id).where(Invoice.period_start == month.start, STATES["ready"], ~mine)
-    columns = (Invoice.id, Invoice.currency, Invoice.total_minor)
-    rows = session.execute(asked.with_only_columns(*columns).order_by(Invoice.id))
+    asked = _judged(licensor_id, Invoice.id, Invoice.currency, Invoice.total_minor)
+    rows = session.execute(
+        asked.where(Invoice.period_start == month.start, STATES["ready"], ~mine).order_by(Invoice.id)
+    )
     return [Ready(id_, Money(currency, minor)) for id_, currency, minor in rows]
 
 

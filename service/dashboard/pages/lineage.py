@@ -13,7 +13,7 @@ from core.accruals.model_figures import ModelNode, ModelTree, model_tree
 from core.accruals.series import Series as Figures
 from core.accruals.series import currencies_of, images_by_month
 from core.accruals.waiting import HeldUsage, UnreviewedAir, held_usage, unreviewed_airs
-from core.errors import InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput
 from core.period import Period
 from core.registry.naming import name_model
 from core.usage.counts.review import re_resolve
@@ -96,7 +96,7 @@ def resolve_guess(request: Request, person: Clerk, eyes: FinanceEyes, form: Fill
         form.demand()
         guesses = [each for each in unreviewed_airs(eyes) if each.name == name]
         if not guesses:
-            raise NotFound("nothing_guessed", f"nothing was counted by a guess of what {name!r} is")
+            raise Conflict("nothing_guessed", f"nothing was counted by a guess of what {name!r} is")
         act(request, lambda session: _move(session, guesses, person, reason))
     if form.wrong:
         return _shown(request, person, eyes, form)

@@ -16,6 +16,7 @@ from core.access.users import add_user
 from core.invoicing.tables import Invoice
 from core.notices.tables import Delivery
 from core.payments.tables import GatewayStep
+from core.registry.register import issue_key
 from core.scenarios.save import Owner, save_scenario
 from tests.service.dashboard.people import FINANCE, PORTAL, ROOT, Dashboard
 from tests.service.dashboard.portal_samples import PORTAL_SAMPLES
@@ -86,6 +87,14 @@ def _notice(dashboard: Dashboard) -> str:
         return str(session.get_one(Delivery, int(named("delivery_id")(dashboard))).notice_id)
 
 
+def _meter_key(dashboard: Dashboard) -> str:
+    """A key of the licensee that only guild has."""
+    with Session(dashboard.engine) as session:
+        public_id = issue_key(session, named("licensee")(dashboard), "the matrix").split("_")[1]
+        session.commit()
+        return public_id
+
+
 def _gateway_step(dashboard: Dashboard) -> str:
     """A step at Stripe of the guild's that was stopped."""
     with Session(dashboard.engine) as session:
@@ -111,6 +120,7 @@ SAMPLES: dict[str | tuple[str, str], Sample] = {
     "licensee": named("licensee"),
     "line": always("1"),
     "step_id": _gateway_step,
+    ("revoke_meter_key", "public_id"): _meter_key,
     "session_id": _session_of(FINANCE["admin"]),
     ("saved_scenario", "key"): _scenario_of(FINANCE["viewer"]),
     ("delete_scenario", "key"): _scenario_of(FINANCE["viewer"]),
@@ -118,7 +128,7 @@ SAMPLES: dict[str | tuple[str, str], Sample] = {
     ("portal_delete_scenario", "key"): _scenario_of(PORTAL["viewer"]),
     ("audit_entry", "sequence"): always("1"),
     **{(name, "agreement"): named("solo") for name in ("agreement", "sign_agreement")},  # of the licensee above
-    **{(name, "licensee"): always("north") for name in ("licensee_statement", "statement_file")},
+    **{(name, "licensee"): always("north") for name in ("licensee_statement", "statement_file", "settle_dispute")},
     "licensee_user_id": _user_of_north,
     "user_id": _spare_user,
     "person_id": _user_of_guild_only,
@@ -135,7 +145,7 @@ COUNTED_BY_EACH: set[str | tuple[str, str]] = {
 
 # The form that is sent to an act, by the name of its function; none is an empty form.
 BODIES: dict[str, Mapping[str, Any]] = {
-    "add_name": {"name": "a-new-name", "model": "none-of-these"},
+    "add_name": {"name": "a-new-name", "model": "gd-1"},
     "resolve_guess": {"name": "nothing", "reason": "a reason"},
     "issue_meter_key": {"label": "matrix", "lasts": ""},
     "revoke_meter_key": {"reason": "a reason"},
