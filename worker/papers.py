@@ -5,11 +5,14 @@ item is finished when both are. Without a signing key there are no statements, a
 item: the invoice is out all the same.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from config.settings import settings
 from config.signing import signer_of
@@ -24,7 +27,6 @@ from core.usage.intake.signing_keys import take_up
 from worker.session import new_session
 
 log = structlog.get_logger()
-LEASE = timedelta(minutes=10)  # a large platform's month is read whole; no task lasts longer
 
 
 def make_papers(run_id: int, agreement_id: int) -> bool:
@@ -51,20 +53,44 @@ def _attested(run_id: int, agreement_id: int, papers: Papers) -> str | None:
         made = latest_of_period(session, papers.licensee_id, papers.licensor_id, papers.period)
         if made is not None and made.made_at >= papers.asked_at:  # with another agreement of the account
             return None
-        renew_lease(session, run_id, agreement_id, LEASE)
         take_up(session, signer.key_id, signer.public_key)
         session.commit()
     try:
-        try:
-            _attest(papers, signer)
-        except IntegrityError:  # another agreement's item was quicker by a moment: then it is there now
-            _attest(papers, signer)
+        with _held(run_id, agreement_id):
+            try:
+                _attest(papers, signer)
+            except IntegrityError:  # another agreement's item was quicker by a moment: then it is there now
+                _attest(papers, signer)
     except Unavailable:
         raise
     except PerimageError as refusal:
         log.warning("statement refused", run=run_id, agreement=agreement_id, why=refusal.sentence)
         return f"no statement: {refusal.sentence}"
     return None
+
+
+@contextmanager
+def _held(run_id: int, agreement_id: int) -> Iterator[None]:
+    """Keeps the item's lease while a month is read, which may take long. Who dies meanwhile holds it a lease longer."""
+    lease, over = timedelta(seconds=settings().lease_seconds), threading.Event()
+
+    def renew() -> None:
+        with suppress(SQLAlchemyError), new_session() as session:  # the lease then ends, and somebody else begins
+            renew_lease(session, run_id, agreement_id, lease)
+            session.commit()
+
+    def keep() -> None:
+        while not over.wait(lease.total_seconds() / 3):
+            renew()
+
+    renew()
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
 
 
 def _attest(papers: Papers, signer: Signer) -> None:

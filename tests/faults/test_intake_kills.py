@@ -47,6 +47,7 @@ def test_a_report_whose_service_is_killed_is_counted_once_when_it_is_sent_again(
     assert stored(database_url) == expected
 
 
+@pytest.mark.slow
 def test_whatever_was_acknowledged_before_a_kill_at_any_moment_is_stored(database_url: str):
     keys = open_trade(database_url)
     numbers = count(1)

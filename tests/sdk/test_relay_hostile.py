@@ -191,7 +191,7 @@ async def _raw(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
 
 
 def test_slow_clients_are_sent_away_and_hold_nobody_up():
-    limits = Limits(idle=0.2, head=0.2, body=0.2, linger=4.0, connections=4)
+    limits = Limits(idle=0.2, head=0.2, body=0.2, linger=2.5, connections=4)
 
     async def handle(request: Request) -> Reply:
         return Reply(200, request.body)

@@ -20,6 +20,7 @@ HARDER = (
 EVERY = sorted(file.stem for file in SCENARIOS.glob("*.yaml"))
 
 
+@pytest.mark.slow
 def test_three_months_of_two_scenarios(owner_url: str) -> None:
     came = live(owner_url, seed=20_260_101, months=3, scenarios=("anima-flat", "stacked"))
 

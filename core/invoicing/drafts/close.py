@@ -21,7 +21,7 @@ from core.agreements.tables import Agreement
 from core.audit.record import record
 from core.database import among
 from core.errors import Conflict, NotFound, PerimageError
-from core.invoicing.drafts.bill import Bill, load_bill, load_bills
+from core.invoicing.drafts.bill import Bill, load_bills
 from core.invoicing.drafts.draft import Rated, discard, write_drafts
 from core.invoicing.drafts.estimates import assumed_before, unknown_in, with_estimates
 from core.invoicing.drafts.extras import Extras, extra_lines, read_extras
@@ -84,11 +84,22 @@ def close_many(
 
 def preview(session: Session, agreement_id: int, period: Period) -> list[DraftLine]:
     """The lines that closing now would write, without writing them; the period need not be over."""
-    agreement = session.get_one(Agreement, agreement_id)
-    standing = _standing_invoices(session, [agreement_id], period).get(agreement_id)
-    if standing and standing.status == "issued":
-        return []
-    return due_lines(session, load_bill(session, agreement, until=period.end), period, leaving_out=standing)
+    return preview_many(session, [agreement_id], period)[agreement_id]
+
+
+def preview_many(session: Session, agreement_ids: Collection[int], period: Period) -> dict[int, list[DraftLine]]:
+    """The same for many agreements with as many statements as for one. What is wrong with any of them is raised."""
+    asked = select(Agreement, Account).join(Account, Account.id == Agreement.account_id)
+    found = session.execute(asked.where(among(Agreement.id, agreement_ids)).order_by(Agreement.id))
+    standing = _standing_invoices(session, agreement_ids, period)
+    lines: dict[int, list[DraftLine]] = {id_: [] for id_ in agreement_ids}
+    issued = {id_ for id_, invoice in standing.items() if invoice.status == "issued"}
+    still = [(agreement, account) for agreement, account in found if agreement.id not in issued]
+    for id_, outcome in _rated(session, still, period, standing):
+        if isinstance(outcome, Exception):
+            raise outcome
+        lines[id_] = list(outcome.lines)
+    return lines
 
 
 def due_lines(session: Session, bill: Bill, period: Period, leaving_out: Invoice | None) -> list[DraftLine]:

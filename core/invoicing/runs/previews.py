@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.agreements.tables import Agreement
-from core.invoicing.drafts.close import agreements_to_close, preview
+from core.database import among
+from core.invoicing.drafts.close import agreements_to_close, preview_many
 from core.invoicing.drafts.invoice import DraftLine
 from core.invoicing.drafts.tax import tax_groups
 from core.invoicing.life.stands import name_of
@@ -40,34 +41,50 @@ def preview_run(
     written.
     """
     ids = [id_ for id_ in agreements_of(session, agreements_to_close(session, period), licensor_id) if id_ > after]
-    return [_previewed(session, id_, period) for id_ in ids[:limit]]
+    return _previewed(session, ids[:limit], period)
 
 
-def _previewed(session: Session, agreement_id: int, period: Period) -> Previewed:
-    agreement = session.get_one(Agreement, agreement_id)
-    account = session.get_one(Account, agreement.account_id)
-    standing = session.scalars(
-        select(Invoice).where(
-            Invoice.agreement_id == agreement_id,
-            Invoice.period_start == period.start,
-            Invoice.corrects_invoice_id.is_(None),
-            Invoice.status != "void",
+def _previewed(session: Session, ids: Sequence[int], period: Period) -> list[Previewed]:
+    """As many statements for many agreements as for one."""
+    lines = preview_many(session, ids, period)
+    standing = {
+        invoice.agreement_id: invoice
+        for invoice in session.scalars(
+            select(Invoice).where(
+                among(Invoice.agreement_id, ids),
+                Invoice.period_start == period.start,
+                Invoice.corrects_invoice_id.is_(None),
+                Invoice.status != "void",
+            )
         )
-    ).one_or_none()
-    before = Money(account.currency, standing.total_minor if standing else 0)
-    issued = standing is not None and standing.status == "issued"
-    lines = [] if issued else preview(session, agreement_id, period)
-    return Previewed(
-        agreement_id=agreement_id,
-        agreement=agreement.slug,
-        licensor=session.get_one(Licensor, account.licensor_id).slug,
-        licensee=session.get_one(Licensee, account.licensee_id).slug,
-        stands=name_of(standing) if standing else None,
-        status=standing.status if standing else None,
-        before=before,
-        after=before if issued else total_of(lines, account.currency),
-        lines=tuple(lines),
+    }
+    parties = session.execute(
+        select(Agreement.id, Agreement.slug, Account.currency, Licensor.slug, Licensee.slug)
+        .join(Account, Account.id == Agreement.account_id)
+        .join(Licensor, Licensor.id == Account.licensor_id)
+        .join(Licensee, Licensee.id == Account.licensee_id)
+        .where(among(Agreement.id, ids))
+        .order_by(Agreement.id)
     )
+    found = []
+    for id_, agreement, currency, licensor, licensee in parties:
+        stands = standing.get(id_)
+        before = Money(currency, stands.total_minor if stands else 0)
+        issued = stands is not None and stands.status == "issued"
+        found.append(
+            Previewed(
+                agreement_id=id_,
+                agreement=agreement,
+                licensor=licensor,
+                licensee=licensee,
+                stands=name_of(stands) if stands else None,
+                status=stands.status if stands else None,
+                before=before,
+                after=before if issued else total_of(lines[id_], currency),
+                lines=tuple(lines[id_]),
+            )
+        )
+    return found
 
 
 def total_of(lines: Sequence[DraftLine], currency: str) -> Money:

@@ -6,7 +6,7 @@ as a browser would.
 
 import base64
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,6 +97,16 @@ class Dashboard:
 
 
 _BY_ITSELF = "SELECT clock_timestamp(),"  # the service looks every second whether the catalogue has changed
+
+
+def fewest_queries(ask: Callable[[], Any]) -> int:
+    """How many statements a request takes: the fewest of three, since the service looks at some things by itself."""
+    counts = []
+    for _ in range(3):
+        with counting_queries() as sent:
+            ask()
+        counts.append(len(sent))
+    return min(counts)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Browser, expect
 
 from service.cli.demo.world import World
-from tests.service.dashboard.people import Dashboard, counting_queries
+from tests.service.dashboard.people import Dashboard, counting_queries, fewest_queries
 from tests.service.dashboard.screen import Screen
 
 
@@ -14,13 +14,11 @@ def test_the_list_is_searched_and_filtered_with_as_many_queries_as_ever(
     world: World,
 ) -> None:
     vera = world.people["vera"]
-    played.token(vera)
-    with counting_queries() as one:
-        shown = played.get("/licensees", vera, q="Palette").text
+    shown = played.get("/licensees", vera, q="Palette").text
     assert "Palette Works" in shown and "Brightforge" not in shown
-    with counting_queries() as all_:
-        shown = played.get("/licensees", vera).text
-    assert "Brightforge" in shown and len(one) == len(all_), "\n".join(all_)
+    assert "Brightforge" in played.get("/licensees", vera).text
+    one = fewest_queries(lambda: played.get("/licensees", vera, q="Palette"))
+    assert one == fewest_queries(lambda: played.get("/licensees", vera)) <= 8
     silent = played.get("/licensees", vera, state="silent").text
     assert "Northlight" in silent and "Palette" not in silent
     file = played.get("/licensees", vera, format="csv")

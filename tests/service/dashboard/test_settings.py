@@ -263,6 +263,7 @@ def test_the_number_of_queries_does_not_hang_on_how_many_there_are(shared: Dashb
     assert max(before.values()) <= 12, before
 
 
+@pytest.mark.slow
 def test_the_settings_in_a_browser(screen: Screen) -> None:
     page = screen.finance("admin", "/settings")
     screen.check(page, "settings")

@@ -32,6 +32,7 @@ def shared(database_server: str, furnished: dict[str, House]) -> Iterator[Dashbo
     _drop(database_server, name)
 
 
+@pytest.mark.slow
 def test_every_part_looks_right_and_reads_well(screen: Screen) -> None:
     page = screen.finance("clerk", "/style")
     expect(page.locator(".plot canvas")).to_have_count(3)

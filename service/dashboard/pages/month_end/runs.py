@@ -30,7 +30,7 @@ from service.dashboard.signed_in import Clerk, FinanceEyes, FinancePerson, Viewe
 from service.hints import hint_run
 from service.routes.finance.own import own_run
 
-TRIED = 10  # agreements of one part of a dry run, the next is asked for by the page: each is rated in full
+TRIED = 5  # agreements of one part of a dry run, the next is asked for by the page: each is rated in full
 LARGE = 50  # percent: a difference that is pointed out
 _MOST = 2**63 - 1
 STATE = case(

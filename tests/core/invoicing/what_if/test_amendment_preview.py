@@ -246,7 +246,7 @@ ACTS = st.one_of(
 ENDS = st.none() | st.tuples(st.sampled_from([terminate, revoke]), DAYS)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, min_size=2, max_size=9), end=ENDS, rule=st.sampled_from(["prorated", "full"]))
 def test_whatever_is_amended_extended_and_ended_every_preview_comes_true_and_the_lines_sum_to_one_rating(
     engine: Engine, owner_url: str, acts: list, end: tuple | None, rule: str
