@@ -94,6 +94,11 @@ class Period:
         start = day.replace(day=1)
         return cls(start, (start + timedelta(days=32)).replace(day=1))
 
+    def months_before(self, number: int = 1) -> "Period":
+        """The calendar month so many before the one in which this begins; after it for a number below zero."""
+        year, index = divmod(self.start.year * 12 + self.start.month - 1 - number, 12)
+        return Period.month(f"{year:04d}-{index + 1:02d}")
+
     @property
     def days(self) -> int:
         return (self.end - self.start).days

@@ -5,7 +5,7 @@ Through the eyes of whoever asks. `invoice_file` makes six statements, whatever 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
@@ -69,7 +69,7 @@ def invoice_file(session: Session, invoice: Invoice) -> InvoiceFile:
         .order_by(Statement.revision.desc())
         .limit(1)
     )
-    month_before = Period.month_of(invoice.period_start - timedelta(days=1))
+    month_before = Period.month_of(invoice.period_start).months_before()
     before = _related(
         session,
         Invoice.agreement_id == invoice.agreement_id,

@@ -153,10 +153,6 @@ def receivables(session: Session, licensor_id: int, on: date) -> tuple[Receivabl
     )
 
 
-def _before(month: Period) -> Period:
-    return Period.month_of(month.start - _DAY)
-
-
 def _sums(session: Session, licensor_id: int, month: Period) -> list[Any]:
     """Accruals of this month and the two before, by currency and month; of issued ones only that they are there."""
     open_minor = case((Accrual.state == "issued", 0), else_=Accrual.accrued_minor - Accrual.earlier_minor)
@@ -172,7 +168,7 @@ def _sums(session: Session, licensor_id: int, month: Period) -> list[Any]:
             func.sum(Accrual.forecast_minor).label("forecast"),
             func.sum(Accrual.shortfall_minor).label("shortfall"),
         )
-        .where(Accrual.licensor_id == licensor_id, Accrual.period_start >= _before(_before(month)).start)
+        .where(Accrual.licensor_id == licensor_id, Accrual.period_start >= month.months_before(2).start)
         .group_by(Accrual.currency, Accrual.period_start)
     )
     return list(session.execute(asked))
@@ -185,7 +181,7 @@ def _issued(session: Session, licensor_id: int, month: Period) -> dict[tuple[str
         .where(
             Invoice.licensor_id == licensor_id,
             Invoice.status == "issued",
-            Invoice.period_start >= _before(_before(month)).start,
+            Invoice.period_start >= month.months_before(2).start,
             Invoice.period_start < month.start,
         )
         .group_by(Invoice.currency, Invoice.period_start)
@@ -195,7 +191,7 @@ def _issued(session: Session, licensor_id: int, month: Period) -> dict[tuple[str
 
 def _fees(sums: list[Any], issued: dict[tuple[str, date], int], month: Period) -> tuple[CurrencyFees, ...]:
     rows = {(row.currency, row.period_start): row for row in sums}
-    last, before = _before(month).start, _before(_before(month)).start
+    last, before = month.months_before().start, month.months_before(2).start
     found = []
     for currency in sorted({key[0] for key in (*rows, *issued)}):
 

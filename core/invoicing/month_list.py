@@ -5,7 +5,6 @@ of a draft is worked out in the database as `life/issue.py` judges it: held, abo
 """
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Date, Select, and_, case, cast, exists, func, or_, select, text
@@ -195,7 +194,3 @@ def without_documents(session: Session, licensor_id: int, month: Period) -> list
         ~made,
     )
     return list(session.scalars(asked.order_by(Invoice.id)))
-
-
-def month_before(month: Period) -> Period:
-    return Period.month_of(month.start - timedelta(days=1))

@@ -170,3 +170,11 @@ def test_zones_come_from_our_lock_and_not_from_the_machine() -> None:
 def test_a_name_that_is_no_zone_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="is not a time zone"):
         zone_of(name)
+
+
+def test_months_before_and_after_one_cross_the_years() -> None:
+    january = Period.month("2026-01")
+    assert [january.months_before(n).name for n in (0, 1, 13, -1, -12)] == [
+        "2026-01", "2025-12", "2024-12", "2026-02", "2027-01",
+    ]  # fmt: skip
+    assert Period(date(2026, 1, 15), date(2026, 3, 1)).months_before().name == "2025-12"

@@ -299,7 +299,7 @@ def _close_step(
     """Closes the items' agreements, and issues what is ready for it. Returns the items with another step."""
     by_id = {item.agreement_id: item for item in items}
     outcomes = close_many(session, by_id, Period(run.period_start, run.period_end))
-    waits = needs_person(session, [draft for draft in map(_draft_of, outcomes.values()) if draft])
+    waits = needs_person(session, [draft for draft in map(_draft_of, outcomes.values()) if draft], _asker(run))
     ready: list[tuple[BillingRunItem, Invoice, Bill]] = []
     left = []
     for id_, item in by_id.items():
@@ -327,6 +327,11 @@ def _close_step(
         left.append(item)
     kill_point("after_issue_before_outbox")
     return left
+
+
+def _asker(run: BillingRun) -> Actor:
+    """In whose name a run issues, as far as two people are needed: whoever approved may not have it issued, either."""
+    return SYSTEM if run.requested_by == SYSTEM.name else Actor(run.requested_by, "viewer")
 
 
 def _draft_of(outcome: Outcome) -> Invoice | None:

@@ -120,13 +120,14 @@ def _shown(request: Request, person: FinancePerson, eyes: Session, form: Form | 
     for listed in (held, guessed):
         if listed.wants_csv:
             return listed.answer("models/models.html")
-    months = Period(_earlier(month, MONTHS - 1).start, month.end)
+    months = Period(month.months_before(MONTHS - 1).start, month.end)
     drawn = images_by_month(eyes, person.licensor_id, months, by="model")
     return page(
         request, "models/models.html", status=form.status if form else 200, title="Models", month=month, form=form,
         rows=list(_rows(tree, request.query_params.get("all", ""))), tree=tree,
         currency=currency, currencies=currencies, held=held, guessed=guessed,
-        earlier=_name(_earlier(month, 1)), later=_name(_later(month)) if month.end <= _today_month().start else None,
+        earlier=month.months_before().name,
+        later=month.months_before(-1).name if month.end <= _today_month().start else None,
         slugs=sorted(tree.models), by_month=_by_month(drawn) if drawn.total else None, via=_via, mark=_mark,
         unknown=_once([*held.rows, *(each for each in guessed.rows if not each.registered_as)]),
     )  # fmt: skip
@@ -187,16 +188,3 @@ def _month(text: str) -> Period:
 
 def _today_month() -> Period:
     return Period.month_of(datetime.now(UTC).date())
-
-
-def _earlier(month: Period, number: int) -> Period:
-    year, index = divmod(month.start.year * 12 + month.start.month - 1 - number, 12)
-    return Period.month(f"{year:04d}-{index + 1:02d}")
-
-
-def _later(month: Period) -> Period:
-    return _earlier(month, -1)
-
-
-def _name(month: Period) -> str:
-    return month.start.strftime("%Y-%m")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
@@ -40,7 +39,7 @@ def finance_overview(request: Request, person: Viewer, eyes: FinanceEyes) -> Res
     today = shown.counted_at.date() if shown.counted_at else shown.month.start
     recent = Period(today - timedelta(days=DAYS - 1), today + timedelta(days=1))
     images = images_by_day(eyes, person.licensor_id, recent, by=by)
-    year = Period(_months_before(shown.month, MONTHS - 1), shown.month.end)
+    year = Period(shown.month.months_before(MONTHS - 1).start, shown.month.end)
     fees = fees_by_month(eyes, person.licensor_id, year, currency, by="licensee" if by == "licensee" else "total")
     of_currency = next((each for each in shown.fees if each.accrued.currency == currency), None)
     return page(
@@ -50,18 +49,11 @@ def finance_overview(request: Request, person: Viewer, eyes: FinanceEyes) -> Res
     )  # fmt: skip
 
 
-def _months_before(month: Period, number: int) -> Any:
-    start = month.start
-    for _ in range(number):
-        start = (start - timedelta(days=1)).replace(day=1)
-    return start
-
-
 def _change(fees: CurrencyFees | None, month: Period) -> tuple[str, str, str] | None:
     """Last month against the one before it, in words."""
     if fees is None or not fees.month_before.minor:
         return None
-    before = written.month(_months_before(month, 2))
+    before = written.month(month.months_before(2))
     more = fees.last_month.minor - fees.month_before.minor
     if not more:
         return f"as much as in {before}", "same", "quiet"

@@ -68,9 +68,3 @@ def month_asked(request: Request) -> Period:
         return Period.month(request.query_params.get("month", ""))
     except InvalidInput:
         return Period.month_of(today())
-
-
-def months_before(month: Period, number: int) -> Period:
-    """The month so many before one; after it for a number below zero."""
-    year, index = divmod(month.start.year * 12 + month.start.month - 1 - number, 12)
-    return Period.month(f"{year:04d}-{index + 1:02d}")

@@ -41,12 +41,12 @@ def usage(request: Request, person: Viewer, eyes: FinanceEyes, licensee: str) ->
     if listed.wants_csv:
         return listed.answer("licensees/usage.html")
     daily = usage_by_day(eyes, person.licensor_id, whose.id, month, by="plan" if by == "plan" else "model")
-    year = Period(months_before(month, MONTHS - 1).start, month.end)
+    year = Period(month.months_before(MONTHS - 1).start, month.end)
     monthly = usage_by_month(eyes, person.licensor_id, whose.id, year, by="plan" if by == "plan" else "model")
     return licensee_page(
         request, "usage.html", whose, "Usage", listed=listed, month=month, by=by,
-        total=sum(each.image_count for each in rows), earlier=months_before(month, 1),
-        later=months_before(month, -1) if month.end <= today else None,
+        total=sum(each.image_count for each in rows), earlier=month.months_before(),
+        later=month.months_before(-1) if month.end <= today else None,
         daily=drawn(daily, "daily", "Images a day") if daily.total else None,
         monthly=by_month(monthly) if monthly.total else None,
     )  # fmt: skip
@@ -65,9 +65,3 @@ def month_asked(request: Request, today: date) -> Period:
         return Period.month(request.query_params.get("month", ""))
     except InvalidInput:
         return Period.month_of(today)
-
-
-def months_before(month: Period, number: int) -> Period:
-    """The month so many before one; after it for a number below zero."""
-    year, index = divmod(month.start.year * 12 + month.start.month - 1 - number, 12)
-    return Period.month(f"{year:04d}-{index + 1:02d}")

@@ -16,7 +16,6 @@ from core.invoicing.month_list import (
     STATES,
     drafts_of,
     failed_items,
-    month_before,
     months,
     ready_for,
     states_of,
@@ -39,7 +38,7 @@ WORDS = {"held": "held", "approval": "needs approval", "ready": "ready", "issued
 
 
 def _change(row: Any) -> str:
-    before = month_before(Period.month_of(row.period_start))
+    before = Period.month_of(row.period_start).months_before()
     if row.before_minor is None:
         return f"no invoice for {written.month(before)}"
     return changed(row.total_minor, row.before_minor, before)[0]
@@ -122,7 +121,7 @@ def _runs(eyes: Session, most: int = 10) -> list[Any]:
 
 def _next(found: list[Any]) -> str:
     """The month that a run would be for: the one after the last that has documents, else the last one over."""
-    over = month_before(Period.month_of(datetime.now(UTC).date()))
+    over = Period.month_of(datetime.now(UTC).date()).months_before()
     return over.name if not found or found[0].period.start >= over.start else Period.month_of(found[0].period.end).name
 
 

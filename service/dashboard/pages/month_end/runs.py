@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from core.agreements.tables import Agreement
 from core.errors import Conflict, NotFound
-from core.invoicing.month_list import month_before
 from core.invoicing.runs.control import resume, runs, stop
 from core.invoicing.runs.previews import Previewed, preview_run
 from core.invoicing.runs.run import pieces_to_work, request_run
@@ -180,7 +179,7 @@ def _hint(request: Request, run_id: int) -> None:
 
 
 def _beside(eyes: Session, month: Period, found: list[Previewed]) -> list[Tried]:
-    before = month_before(month)
+    before = month.months_before()
     asked = (
         select(Invoice)
         .where(

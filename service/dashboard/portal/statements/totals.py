@@ -13,7 +13,7 @@ from core.period import Period
 from core.statements.queries import daily_totals
 from core.statements.reconciliation import Reconciliation, read_totals, reconcile
 from service.dashboard.form import Filled, Form
-from service.dashboard.portal._accounts import account_asked, account_with, months_before, today
+from service.dashboard.portal._accounts import account_asked, account_with, today
 from service.dashboard.portal.statements.router import router
 from service.dashboard.rendering import page
 from service.dashboard.signed_in import LicenseePerson, PortalEyes, PortalViewer
@@ -74,6 +74,6 @@ def _shown(
     options = [(slug, name) for name, slug in licensors] or [(chosen.slug, chosen.licensor.name)]
     return page(
         request, "portal/statements/compare.html", status=form.status if form else 200, title="Compare your own totals",
-        form=form, found=found, options=options, month=months_before(Period.month_of(today()), 1).name,
+        form=form, found=found, options=options, month=Period.month_of(today()).months_before().name,
         threshold=THRESHOLD, most=MOST_SHOWN,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from core.usage.counts.licensor_counts import usage_by_plan
 from service.dashboard.charts import Chart, Series, chart
 from service.dashboard.figures import drawn
 from service.dashboard.listing import Column, Listing
-from service.dashboard.portal._accounts import account_asked, month_asked, months_before, today
+from service.dashboard.portal._accounts import account_asked, month_asked, today
 from service.dashboard.portal.usage.router import router, usage_page
 from service.dashboard.rendering import page
 from service.dashboard.signed_in import PortalEyes, PortalViewer
@@ -42,12 +42,12 @@ def portal_usage(request: Request, person: PortalViewer, eyes: PortalEyes) -> Re
     if listed.wants_csv:
         return listed.csv()
     daily = usage_by_day(eyes, licensor_id, person.licensee_id, month, by="plan" if by == "plan" else "model")
-    year = Period(months_before(month, MONTHS - 1).start, month.end)
+    year = Period(month.months_before(MONTHS - 1).start, month.end)
     monthly = usage_by_month(eyes, licensor_id, person.licensee_id, year, by="plan" if by == "plan" else "model")
     return usage_page(
         request, "counted.html", "Counted", chosen=chosen, listed=listed, month=month, by=by,
         total=sum(each.image_count for each in rows), models=len({each.model for each in rows}),
-        earlier=months_before(month, 1), later=months_before(month, -1) if month.end <= today() else None,
+        earlier=month.months_before(), later=month.months_before(-1) if month.end <= today() else None,
         daily=drawn(daily, "daily", "Images a day") if daily.total else None,
         monthly=_by_month(monthly) if monthly.total else None, certify=(),
         held=held_usage(eyes, limit=50), guessed=unreviewed_airs(eyes, limit=50),

@@ -7,9 +7,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Unavailable
+from core.invoicing.life.approve import approve
 from core.invoicing.runs.run import advance_item, fail_item, items_to_work, progress_of, request_run, take_item
 from core.invoicing.tables import BillingRunItem, Invoice, InvoiceDocument
 from core.period import Period
+from core.registry.register import set_approval_limit
+from tests.core.invoicing.people import ADA, BEN, drafted
 from tests.trade import Trade, flat
 
 OCTOBER = Period.month("2026-10")
@@ -76,6 +79,21 @@ def test_a_run_that_does_not_issue_stops_at_the_draft(session: Session, trade: T
     run = request_run(session, OCTOBER, issues=False)
     assert work(session, (run.id, agreement.id)) == ["counted", "closed"]
     assert session.scalars(select(Invoice.status)).one() == "draft"
+
+
+def test_whoever_approved_a_draft_cannot_have_it_issued_by_a_run_of_their_own(session: Session, trade: Trade) -> None:
+    agreement = trade.agreement(fees=[flat("sd-1", "0.01")])
+    trade.use("sd-1", 500, "2026-10-03T00:00Z")
+    set_approval_limit(session, trade.licensor.slug, None, 100)
+    draft = drafted(session, agreement, OCTOBER)
+    approve(session, draft.id, ADA)
+    session.commit()
+    for asker, status in ((ADA, "approved"), (BEN, "issued")):
+        run = request_run(session, OCTOBER, issues=True, by=asker)
+        session.commit()
+        work(session, (run.id, agreement.id))
+        session.refresh(draft)
+        assert draft.status == status
 
 
 def test_a_refusal_ends_an_item_with_its_sentence_and_anything_else_is_tried_again(
